@@ -10,8 +10,9 @@
 #include "sandbox/spec.h"
 #include "sandbox/sys/fd.h"
 
-// Messages between hearthd and hearth-init over the sandbox's control socket (SEQPACKET, one message each; the layout is
-// in control.cc). Both sides use these functions. They never block: the socket is non-blocking on hearthd's side.
+// Messages between hearthd and hearth-init over the sandbox's control socket (SEQPACKET, one message
+// each; the layout is in control.cc). Both sides use these functions. Receiving never blocks; sending
+// does not either on hearthd's side, where the socket is non-blocking.
 namespace hearth::sandbox::control {
 
 enum class Stdio : uint8_t {
@@ -60,7 +61,8 @@ inline constexpr size_t kMessageBytesMax = 128 * 1024;  // argv and env together
 void send(int control, const Request& request);
 void send(int control, const Event& event);
 
-// nullopt: nothing there (EAGAIN). Throws sys::Error on end of file (ECONNRESET) or a malformed message (EPROTO).
+// nullopt: nothing there (EAGAIN). Throws sys::Error on end of file (ECONNRESET) or a malformed
+// message (EPROTO); the descriptors of a malformed one are closed.
 std::optional<Event> receive_event(int control);
 std::optional<Request> receive_request(int control);
 

@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-// The frames between hearthd and a runtime, as hearth-runtime(7) documents them. Header only parsing and building; no I/O.
+// The frames between hearthd and a runtime, as hearth-runtime(7) documents them: parsing and
+// building, no I/O.
 namespace hearth::sandbox::frame {
 
 enum class Type : uint8_t { kHello = 1, kLoad = 2, kReady = 3, kCall = 4, kReply = 5, kError = 6 };
@@ -30,11 +31,12 @@ struct Header {
 
 void encode(const Header& header, std::span<std::byte, kHeaderBytes> out);
 
-// nullopt: wrong magic, unknown type, reserved bits set, or meta beyond kMetaBytesMax. The body's bound is the caller's.
+// nullopt: wrong magic, unknown type, an undefined flag, reserved bits set, or meta beyond
+// kMetaBytesMax. The body's bound is the caller's.
 std::optional<Header> decode(std::span<const std::byte, kHeaderBytes> in);
 
-// Meta: `name NUL value NUL` ...
-void append_meta(std::string& meta, std::string_view name, std::string_view value);  // both free of NUL
+// Meta: `name NUL value NUL` ... Both must be free of NUL, the name not empty.
+void append_meta(std::string& meta, std::string_view name, std::string_view value);
 
 // Views into `meta`. nullopt: not a list of pairs (odd count, no final NUL, empty name).
 using Pairs = std::vector<std::pair<std::string_view, std::string_view>>;
