@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "daemon/http/message.h"
+
+namespace hearth::http {
+
+// The one form of every refusal: {"error":{"kind","stage","message","limit","value","call_id"}}.
+// `limit` names the bound that was hit and `value` is what it is set to; empty fields become null,
+// a value of digits a number.
+Response error_response(int status, std::string_view kind, std::string_view stage,
+                        std::string_view message, std::string_view limit = {},
+                        std::string_view value = {}, std::string_view call_id = {},
+                        std::optional<std::chrono::seconds> retry_after = std::nullopt);
+
+// `text` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
+std::string json_string(std::string_view text);
+
+}  // namespace hearth::http
