@@ -17,21 +17,24 @@ enum class Reuse { kNever, kSandbox, kProcess };
 const char* name_of(Runtime runtime);
 const char* name_of(Reuse reuse);
 
-struct HttpTrigger { bool is_public = true; std::vector<std::string> methods; };  // empty: any
+struct HttpTrigger {
+  bool is_public = true;
+  std::vector<std::string> methods;
+};  // empty: any
 
 struct Manifest {
   std::string name;
   Runtime runtime = Runtime::kPython3;
   std::string handler;
-  std::string image;               // empty: the runtime's default
+  std::string image;  // empty: the runtime's default
   uint32_t memory_mb = 128;
   uint32_t timeout_ms = 3000;
-  uint32_t cpu_ms = 0;             // CPU time per call; 0: no budget besides the deadline
-  uint32_t cpu_percent = 100;      // 100 is one core
+  uint32_t cpu_ms = 0;         // CPU time per call; 0: no budget besides the deadline
+  uint32_t cpu_percent = 100;  // 100 is one core
   uint32_t processes_max = 64;
   uint32_t tmp_mb = 64;
-  uint32_t output_kb = 6144;       // answer
-  uint32_t log_kb = 256;           // kept per call
+  uint32_t output_kb = 6144;  // answer
+  uint32_t log_kb = 256;      // kept per call
   Reuse reuse = Reuse::kSandbox;
   uint32_t concurrency_max = 8;
   uint32_t warm_min = 0;
@@ -42,14 +45,32 @@ struct Manifest {
 
 struct ManifestError {
   uint32_t line = 0, column = 0;
-  std::string message;  // "unknown key 'memroy_mb'; did you mean 'memory_mb'?"
-  std::string limit, value;  // when a bound was broken
+  std::string message;       // "unknown key 'memroy_mb'; did you mean 'memory_mb'?"
+  std::string limit, value;  // when a bound was broken: "memory_mb<=1024", "4096"
 };
 
 // The host's bounds on what a manifest may ask (configuration).
-struct ManifestBounds { uint32_t memory_mb_max = 1024, timeout_ms_max = 900000, concurrency_max = 256, warm_min_max = 32, processes_max = 1024, tmp_mb_max = 1024, output_kb_max = 6144, env_bytes_max = 32768, cpu_percent_max = 800; };
+struct ManifestBounds {
+  uint32_t memory_mb_max = 1024;
+  uint32_t timeout_ms_max = 900000;
+  uint32_t concurrency_max = 256;
+  uint32_t warm_min_max = 32;
+  uint32_t processes_max = 1024;
+  uint32_t tmp_mb_max = 1024;
+  uint32_t output_kb_max = 6144;
+  uint32_t log_kb_max = 10240;
+  uint32_t env_bytes_max = 32768;  // NAME=value NUL, all together
+  uint32_t cpu_percent_max = 800;
+};
 
-std::variant<Manifest, ManifestError> parse_manifest(std::string_view text, const ManifestBounds& bounds);
+inline constexpr uint32_t kMemoryMbMin = 16;  // less does not hold a runtime
+
+// A key left out takes its default, or the host's bound where that is smaller.
+std::variant<Manifest, ManifestError> parse_manifest(std::string_view text,
+                                                     const ManifestBounds& bounds);
+
+// Every key and section, "http.methods" for those in a section. For the manual's test.
+std::vector<std::string> manifest_keys();
 
 // [a-z0-9-]{1,63}: tenants and functions.
 bool valid_name(std::string_view name);
