@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/ledger/ledger.h"
+
+// Records and usage in SQLite. One object is one connection, for one thread at a time; all methods
+// throw sys::Error.
+//
+// Invariant: for each tenant, function, day and outcome, the usage row is the sum over all records
+// ever inserted. Both change in the same transaction, and a record that is already there changes
+// nothing, so inserting again is harmless.
+namespace hearth::ledger {
+
+constexpr uint32_t kQueryRowsMax = 10'000;
+constexpr uint32_t kUsageRowsMax = 100'000;
+
+class CallsDb {
+ public:
+  CallsDb(const std::string& path, Durability durability);
+  ~CallsDb();
+
+  // All or nothing.
+  void insert(const std::vector<const Record*>& records);
+  // Deletes at most `at_most` of the oldest records that were received before then; returns how
+  // many.
+  size_t prune(uint64_t before_us, uint32_t at_most);
+
+  std::vector<Record> calls(const Query& query);  // newest first
+  std::optional<Record> call(const Ulid& id);
+  std::vector<Usage> usage(const Query& query);  // by tenant, function, day
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace hearth::ledger
