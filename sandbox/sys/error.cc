@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sandbox/sys/error.h"
 
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,9 +8,11 @@
 namespace hearth::sys {
 namespace {
 
+// Joined by hand: hearth-init links this file statically and stays free of fmt.
 std::string describe(std::string_view call, std::string_view object, int code) {
-  if (object.empty()) return fmt::format("{}: {}", call, std::strerror(code));
-  return fmt::format("{} '{}': {}", call, object, std::strerror(code));
+  std::string text(call);
+  if (!object.empty()) text.append(" '").append(object).append("'");
+  return text.append(": ").append(std::strerror(code));
 }
 
 }  // namespace

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sandbox/init/policy.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <initializer_list>
+#include <string_view>
+
+namespace hearth::sandbox::init::policy {
+namespace {
+
+constexpr uint32_t kTypeMask = ~uint32_t(SOCK_CLOEXEC | SOCK_NONBLOCK);
+constexpr uint32_t kSocketTypeBits = 0xf;
+// CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET; and CLONE_NEWTIME, which only clone3 takes.
+constexpr uint32_t kNamespaceFlags = 0x7e020080;
+constexpr uint32_t kNotifyListener = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+
+std::vector<Rule> names(std::initializer_list<std::string_view> list) {
+  std::vector<Rule> rules;
+  for (std::string_view name : list) rules.push_back({std::string(name), {}});
+  return rules;
+}
+
+// `name` with the argument `index` equal to one of `values`.
+void add_choices(std::vector<Rule>& rules, std::string_view name, unsigned index,
+                 std::initializer_list<uint32_t> values) {
+  for (uint32_t value : values) rules.push_back({std::string(name), {is(index, value)}});
+}
+
+std::vector<Rule> choices(std::string_view name, unsigned index,
+                          std::initializer_list<uint32_t> values) {
+  std::vector<Rule> rules;
+  add_choices(rules, name, index, values);
+  return rules;
+}
+
+// Signals to `pid`, or a handle to send them with. -1 is everybody at once.
+void add_signals_to(std::vector<Rule>& rules, uint32_t pid) {
+  for (const char* name :
+       {"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open"})
+    rules.push_back({name, {is(0, pid)}});
+}
+
+std::vector<Rule> signals_to_others(Program program) {
+  std::vector<Rule> rules;
+  add_signals_to(rules, 1);
+  rules.push_back({"kill", {is(0, uint32_t(-1))}});
+  if (program == Program::kZygote) {
+    add_signals_to(rules, 2);
+    rules.push_back({"kill", {is(0, uint32_t(-2))}});  // the zygote's process group
+  }
+  return rules;
+}
+
+std::vector<Rule> raw_sockets() {
+  std::vector<Rule> rules;
+  for (uint32_t family : {AF_INET, AF_INET6})
+    for (uint32_t type : {SOCK_RAW, SOCK_PACKET})
+      rules.push_back({"socket", {is(0, family), has(1, kSocketTypeBits, type)}});
+  return rules;
+}
+
+std::vector<Rule> socket_families() {
+  std::vector<Rule> rules;
+  for (uint32_t type : {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET}) {
+    rules.push_back({"socket", {is(0, AF_UNIX), has(1, kTypeMask, type)}});
+    rules.push_back({"socketpair", {is(0, AF_UNIX), has(1, kTypeMask, type)}});
+  }
+  for (uint32_t family : {AF_INET, AF_INET6}) {
+    for (uint32_t protocol : {0, int(IPPROTO_TCP)})
+      rules.push_back({"socket", {is(0, family), has(1, kTypeMask, SOCK_STREAM), is(2, protocol)}});
+    for (uint32_t protocol : {0, int(IPPROTO_UDP)})
+      rules.push_back({"socket", {is(0, family), has(1, kTypeMask, SOCK_DGRAM), is(2, protocol)}});
+  }
+  rules.push_back({"socket", {is(0, AF_NETLINK), is(2, 0)}});
+  return rules;
+}
+
+std::vector<Rule> own_scheduling() {
+  std::vector<Rule> rules = {
+      {"prlimit64", {is(0, 0)}},
+      {"setpriority", {is(0, 0), is(1, 0)}},  // PRIO_PROCESS, self
+      {"ioprio_set", {is(0, 1), is(1, 0)}},   // IOPRIO_WHO_PROCESS, self
+  };
+  for (const char* name :
+       {"sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"})
+    rules.push_back({name, {is(0, 0)}});
+  return rules;
+}
+
+std::vector<Rule> fcntl_commands() {
+  std::vector<Rule> rules = choices(
+      "fcntl", 1,
+      {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW});
+  add_choices(rules, "fcntl", 1,
+              {F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_GETOWN, F_GETOWN_EX, F_GETSIG,
+               F_GETPIPE_SZ, F_SETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS, F_GETLEASE});
+  return rules;
+}
+
+std::vector<Rule> ioctl_requests() {
+  std::vector<Rule> rules = choices("ioctl", 1,
+                                    {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOQSIZE, TCGETS,
+                                     TIOCGWINSZ, TIOCOUTQ, FICLONE, FS_IOC_GETFLAGS});
+  add_choices(rules, "ioctl", 1,
+              {SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK,
+               SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFINDEX});
+  return rules;
+}
+
+std::vector<Rule> prctl_options() {
+  std::vector<Rule> rules = choices(
+      "prctl", 0,
+      {PR_SET_NAME, PR_SET_VMA, PR_SET_DUMPABLE, PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS,
+       PR_SET_THP_DISABLE, PR_SET_SECCOMP, PR_SET_TIMERSLACK, PR_CAPBSET_READ, PR_CAP_AMBIENT});
+  add_choices(
+      rules, "prctl", 0,
+      {PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_PDEATHSIG, PR_GET_NO_NEW_PRIVS, PR_GET_THP_DISABLE,
+       PR_GET_SECCOMP, PR_GET_TIMERSLACK, PR_GET_KEEPCAPS, PR_GET_SECUREBITS, PR_GET_TIMING,
+       PR_GET_CHILD_SUBREAPER, PR_GET_TID_ADDRESS, PR_GET_SPECULATION_CTRL});
+  return rules;
+}
+
+std::vector<Group> allowed_everywhere() {
+  return {
+      {"bytes in and out of what is open", SCMP_ACT_ALLOW,
+       names({"read",     "write",     "readv",           "writev",    "pread64",
+              "pwrite64", "preadv",    "pwritev",         "preadv2",   "pwritev2",
+              "lseek",    "close",     "close_range",     "dup",       "dup2",
+              "dup3",     "pipe",      "pipe2",           "sendfile",  "copy_file_range",
+              "fsync",    "fdatasync", "sync_file_range", "readahead", "fadvise64"})},
+      {"waiting for events", SCMP_ACT_ALLOW,
+       names({"poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
+              "epoll_ctl_old", "epoll_wait", "epoll_wait_old", "epoll_pwait", "epoll_pwait2",
+              "eventfd", "eventfd2", "timerfd_create", "timerfd_settime", "timerfd_gettime",
+              "signalfd", "signalfd4"})},
+      {"memory, with what just-in-time compilers need", SCMP_ACT_ALLOW,
+       names({"mmap", "mprotect", "munmap", "mremap", "madvise", "brk", "msync", "mincore", "mlock",
+              "mlock2", "munlock", "mlockall", "munlockall", "membarrier", "memfd_create",
+              "pkey_alloc", "pkey_free", "pkey_mprotect", "get_mempolicy"})},
+      {"threads", SCMP_ACT_ALLOW,
+       names({"futex", "futex_waitv", "set_robust_list", "get_robust_list", "set_tid_address",
+              "rseq", "gettid", "arch_prctl", "set_thread_area", "get_thread_area",
+              "restart_syscall", "sched_yield", "getcpu"})},
+      {"processes of its own", SCMP_ACT_ALLOW,
+       names({"fork",   "vfork",  "execve",  "execveat", "exit",    "exit_group", "wait4",
+              "waitid", "getpid", "getppid", "getpgid",  "getpgrp", "setpgid",    "getsid",
+              "setsid", "chdir",  "fchdir",  "getcwd",   "umask",   "pause",      "alarm"})},
+      {"looking at and lowering its own limits and rights", SCMP_ACT_ALLOW,
+       names({"getuid",
+              "geteuid",
+              "getgid",
+              "getegid",
+              "getresuid",
+              "getresgid",
+              "getgroups",
+              "setuid",
+              "setgid",
+              "setreuid",
+              "setregid",
+              "setresuid",
+              "setresgid",
+              "setfsuid",
+              "setfsgid",
+              "setgroups",
+              "capget",
+              "capset",
+              "getrlimit",
+              "setrlimit",
+              "getrusage",
+              "times",
+              "getpriority",
+              "ioprio_get",
+              "sched_getaffinity",
+              "sched_getattr",
+              "sched_getparam",
+              "sched_getscheduler",
+              "sched_get_priority_max",
+              "sched_get_priority_min",
+              "sched_rr_get_interval",
+              "uname",
+              "sysinfo",
+              "seccomp",
+              "landlock_create_ruleset",
+              "landlock_add_rule",
+              "landlock_restrict_self"})},
+      {"signals; whom they may reach is refused first", SCMP_ACT_ALLOW,
+       names({"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigsuspend",
+              "rt_sigtimedwait", "sigaltstack", "kill", "tkill", "tgkill", "rt_sigqueueinfo",
+              "rt_tgsigqueueinfo", "pidfd_open", "pidfd_send_signal"})},
+      {"clocks and timers, never setting the host's", SCMP_ACT_ALLOW,
+       names({"clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday",
+              "time", "getitimer", "setitimer", "timer_create", "timer_settime", "timer_gettime",
+              "timer_getoverrun", "timer_delete", "getrandom"})},
+  };
+}
+
+std::vector<Group> allowed_on_files_and_sockets() {
+  return {
+      {"files; what is there to open is the mount namespace's matter", SCMP_ACT_ALLOW,
+       names({"open",      "openat",     "openat2",   "creat",      "stat",     "fstat",
+              "lstat",     "newfstatat", "statx",     "statfs",     "fstatfs",  "access",
+              "faccessat", "faccessat2", "readlink",  "readlinkat", "getdents", "getdents64",
+              "truncate",  "ftruncate",  "fallocate", "flock",      "utime",    "utimes",
+              "futimesat", "utimensat"})},
+      {"names of files", SCMP_ACT_ALLOW,
+       names({"rename", "renameat", "renameat2", "unlink",  "unlinkat",  "mkdir",  "mkdirat",
+              "rmdir",  "link",     "linkat",    "symlink", "symlinkat", "mknod",  "mknodat",
+              "chmod",  "fchmod",   "fchmodat",  "chown",   "fchown",    "lchown", "fchownat"})},
+      {"extended attributes, for tools that copy files", SCMP_ACT_ALLOW,
+       names({"getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
+              "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr",
+              "fremovexattr"})},
+      {"sockets that are open", SCMP_ACT_ALLOW,
+       names({"bind", "connect", "listen", "accept", "accept4", "getsockname", "getpeername",
+              "getsockopt", "setsockopt", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg",
+              "recvmmsg", "shutdown"})},
+      {"new sockets: Unix, TCP, UDP by equality, and rtnetlink, which getifaddrs needs and which "
+       "shows only the sandbox's own loopback",
+       SCMP_ACT_ALLOW, socket_families()},
+  };
+}
+
+}  // namespace
+
+std::vector<Group> refused(Program program) {
+  return {
+      {"init, and the zygote, serve every call: a call must not stop or kill them",
+       SCMP_ACT_ERRNO(EPERM), signals_to_others(program)},
+      {"raw sockets reach below the protocols", SCMP_ACT_ERRNO(EPERM), raw_sockets()},
+      {"a supervisor of system calls is more kernel than a function needs",
+       SCMP_ACT_ERRNO(EPERM),
+       {{"seccomp", {has(2, kNotifyListener, kNotifyListener)}}}},
+      {"the image's page cache is everybody's: a hint may not empty it, and may be ignored",
+       SCMP_ACT_ERRNO(0),
+       {{"fadvise64", {is(3, POSIX_FADV_DONTNEED)}}}},
+  };
+}
+
+std::vector<Group> allowed() {
+  std::vector<Group> groups = allowed_everywhere();
+  for (Group& group : allowed_on_files_and_sockets()) groups.push_back(std::move(group));
+  groups.insert(
+      groups.end(),
+      {
+          {"processes and threads, in no other namespace",
+           SCMP_ACT_ALLOW,
+           {{"clone", {has(0, kNamespaceFlags, 0)}}}},
+          {"limits and priorities, its own only: the zygote has the same user id", SCMP_ACT_ALLOW,
+           own_scheduling()},
+          {"no signals by descriptor (F_SETOWN, F_SETSIG reach the zygote), no leases or notices "
+           "on inodes that sandboxes share",
+           SCMP_ACT_ALLOW, fcntl_commands()},
+          {"no terminal, no device, no flags on inodes", SCMP_ACT_ALLOW, ioctl_requests()},
+          {"no subreaper (orphans must reach init), no new memory layout", SCMP_ACT_ALLOW,
+           prctl_options()},
+          {"harmless personalities; ADDR_NO_RANDOMIZE (0x40000) is not", SCMP_ACT_ALLOW,
+           choices("personality", 0, {0, 0x8, 0x20000, 0x20008, 0xffffffff})},
+      });
+  return groups;
+}
+
+std::vector<Group> errors() {
+  return {
+      {"its flags are behind a pointer, which no filter can follow; the C library falls back to "
+       "clone",
+       SCMP_ACT_ERRNO(ENOSYS), names({"clone3"})},
+      {"callers fall back to read and write on this error; pages of the shared page cache must "
+       "not get into pipes",
+       SCMP_ACT_ERRNO(EINVAL), names({"splice", "tee", "vmsplice"})},
+      {"unknown commands, as the kernel answers them", SCMP_ACT_ERRNO(EINVAL),
+       names({"fcntl", "prctl", "personality"})},
+      {"unknown requests, as the kernel answers them", SCMP_ACT_ERRNO(ENOTTY), names({"ioctl"})},
+      {"families that do not exist here", SCMP_ACT_ERRNO(EAFNOSUPPORT),
+       names({"socket", "socketpair"})},
+      {"nothing in a sandbox outlives it: nothing to write back, and the host's disks are not its "
+       "business",
+       SCMP_ACT_ERRNO(0), names({"sync", "syncfs"})},
+  };
+}
+
+}  // namespace hearth::sandbox::init::policy
