@@ -114,7 +114,10 @@ void Pool::State::fail_start(Sandbox& sandbox) {
   shelf.backoff.failed(now);
   destroy(sandbox);
   need_upkeep(shelf);
-  if (!version) return upkeep();
+  if (!version) {
+    start_for_calls();
+    return upkeep();
+  }
   if (serving(*version) == 0) {
     version->start_refused = true;
     refuse_all_waiting(*version, Refusal::kStartFailed, shelf.backoff.until() - now);

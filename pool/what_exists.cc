@@ -53,9 +53,9 @@ void Pool::State::add(FunctionId id, Function function) {
     ++base.versions;
     base.last_active = now;
     version.generics = &base;
-    need_upkeep(base.shelf);
   }
   need_upkeep(version.shelf);
+  if (version.generics) need_upkeep(version.generics->shelf);
   upkeep();
 }
 

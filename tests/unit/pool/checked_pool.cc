@@ -27,12 +27,34 @@ CheckedPool::CheckedPool(Limits limits) : limits_(limits), pool_(limits) {}
 
 void CheckedPool::set_tenant(const std::string& tenant, TenantLimits limits) {
   tenants_[tenant] = limits;
+  removed_tenants_.erase(tenant);
   tenant_changed_ = true;
   pool_.set_tenant(tenant, limits);
 }
 
 void CheckedPool::remove_tenant(const std::string& tenant) {
+  removed_tenants_.insert(tenant);
   pool_.remove_tenant(tenant);
+  forget_tenants();
+}
+
+// A removed tenant's limits hold until nothing of it is left.
+void CheckedPool::forget_tenants() {
+  std::set<std::string> alive;
+  for (const auto& [id, model] : functions_) {
+    if (!model.retired) alive.insert(model.function.tenant);
+  }
+  for (const auto& [id, sandbox] : sandboxes_) {
+    if (sandbox.function) alive.insert(functions_.at(*sandbox.function).function.tenant);
+  }
+  for (const auto& [id, call] : calls_) {
+    if (call.running) alive.insert(functions_.at(call.function).function.tenant);
+  }
+  std::erase_if(removed_tenants_, [&](const std::string& tenant) {
+    if (alive.contains(tenant)) return false;
+    tenants_.erase(tenant);
+    return true;
+  });
 }
 
 Actions CheckedPool::add_function(FunctionId id, const Function& function, Time now) {
@@ -114,9 +136,11 @@ Actions CheckedPool::checked(Actions actions) {
   for (const Action& action : actions) {
     std::visit([this](const auto& each) { apply(each); }, action);
   }
-  check_bounds();
-  check_counts();
-  check_nobody_starves();
+  const Tally now = tally();
+  check_bounds(now);
+  check_counts(now);
+  check_nobody_starves(now);
+  if (!removed_tenants_.empty()) forget_tenants();
   return actions;
 }
 
@@ -228,97 +252,96 @@ void CheckedPool::end_call(CallId id) {
 
 // States ------------------------------------------------------------------------------------------
 
-void CheckedPool::check_bounds() const {
-  require(memory_bytes() <= limits_.memory_bytes_max, "the memory bound is kept");
-  require(sandboxes_.size() <= limits_.sandboxes_max, "sandboxes_max is kept");
-  require(starting() <= std::max(limits_.starts_at_once_max, 1u), "starts_at_once_max is kept");
-  uint32_t generics = 0, waiting = 0;
-  std::map<FunctionId, uint32_t> waiting_by_function;
+CheckedPool::Tally CheckedPool::tally() const {
+  Tally sum;
   for (const auto& [id, sandbox] : sandboxes_) {
-    if (!sandbox.function && sandbox.phase != Phase::kStopping) ++generics;
-    const bool freed = sandbox.phase == Phase::kRunning && !sandbox.call;
-    require(!freed, "a sandbox whose call ended is recycled or destroyed");
+    Pool::Counts& counts = sum.counts;
+    counts.memory_bytes += sandbox.memory_bytes;
+    const Phase phase = sandbox.phase;
+    const bool starts = phase == Phase::kBuilding || phase == Phase::kSpecialising;
+    counts.starting += starts;
+    counts.generic += phase == Phase::kGeneric;
+    counts.ready += phase == Phase::kReady;
+    counts.running += phase == Phase::kRunning;
+    counts.recycling += phase == Phase::kRecycling;
+    counts.stopping += phase == Phase::kStopping;
+    sum.generics += !sandbox.function && phase != Phase::kStopping;
+    if (!sandbox.function) continue;
+    FunctionTally& function = sum.functions[*sandbox.function];
+    function.alive += phase != Phase::kStopping;
+    function.ready += phase == Phase::kReady;
+    function.starting += starts;
+    sum.starting[functions_.at(*sandbox.function).function.tenant] += starts;
   }
   for (const auto& [id, call] : calls_) {
+    sum.any_call_runs |= call.running;
+    sum.counts.waiting += !call.running;
+    if (!functions_.contains(call.function)) continue;
+    const Function& function = functions_.at(call.function).function;
+    sum.running[function.tenant] += call.running;
     if (call.running) continue;
-    ++waiting;
-    require(++waiting_by_function[call.function] <= limits_.waiting_per_function_max,
-            "waiting_per_function_max is kept");
+    ++sum.functions[call.function].waiting;
+    sum.largest_waiting_bytes = std::max(sum.largest_waiting_bytes, function.memory_bytes);
   }
-  require(generics <= limits_.generic_max, "generic_max is kept");
-  require(waiting <= limits_.waiting_max, "waiting_max is kept");
-  require(!draining_ || waiting == 0, "no call waits while draining");
+  return sum;
 }
 
-void CheckedPool::check_counts() const {
-  const Pool::Counts counts = pool_.counts();
-  Pool::Counts model;
-  for (const auto& [id, sandbox] : sandboxes_) {
-    switch (sandbox.phase) {
-      case Phase::kBuilding:
-      case Phase::kSpecialising:
-        ++model.starting;
-        break;
-      case Phase::kGeneric:
-        ++model.generic;
-        break;
-      case Phase::kReady:
-        ++model.ready;
-        break;
-      case Phase::kRunning:
-        ++model.running;
-        break;
-      case Phase::kRecycling:
-        ++model.recycling;
-        break;
-      case Phase::kStopping:
-        ++model.stopping;
-        break;
-    }
+void CheckedPool::check_bounds(const Tally& tally) const {
+  require(tally.counts.memory_bytes <= limits_.memory_bytes_max, "the memory bound is kept");
+  require(sandboxes_.size() <= limits_.sandboxes_max, "sandboxes_max is kept");
+  require(tally.counts.starting <= std::max(limits_.starts_at_once_max, 1u),
+          "starts_at_once_max is kept");
+  require(tally.generics <= limits_.generic_max, "generic_max is kept");
+  require(tally.counts.waiting <= limits_.waiting_max, "waiting_max is kept");
+  require(!draining_ || tally.counts.waiting == 0, "no call waits while draining");
+  for (const auto& [id, function] : tally.functions) {
+    require(function.waiting <= limits_.waiting_per_function_max,
+            "waiting_per_function_max is kept");
   }
-  for (const auto& [id, call] : calls_) model.waiting += !call.running;
+  for (const auto& [id, sandbox] : sandboxes_) {
+    const bool freed = sandbox.phase == Phase::kRunning && !sandbox.call;
+    require(!freed, "a sandbox whose call ended is recycled or destroyed");
+    require(!draining_ || sandbox.phase == Phase::kRunning || sandbox.phase == Phase::kStopping,
+            "only what runs lives on while draining");
+  }
+}
+
+void CheckedPool::check_counts(const Tally& tally) const {
+  const Pool::Counts counts = pool_.counts();
+  const Pool::Counts& model = tally.counts;
   require(counts.starting == model.starting && counts.generic == model.generic &&
               counts.ready == model.ready && counts.running == model.running &&
               counts.recycling == model.recycling && counts.stopping == model.stopping,
           "the pool counts the sandboxes that there are");
   require(counts.waiting == model.waiting, "the pool counts the calls that wait");
-  require(counts.memory_bytes == memory_bytes(), "the pool counts the memory that is taken");
-  const bool runs = std::any_of(calls_.begin(), calls_.end(),
-                                [](const auto& each) { return each.second.running; });
-  require(pool_.drained() == (sandboxes_.empty() && !runs), "drained() is true when nothing lives");
+  require(counts.memory_bytes == model.memory_bytes, "the pool counts the memory that is taken");
+  require(pool_.drained() == (sandboxes_.empty() && !tally.any_call_runs),
+          "drained() is true exactly when nothing lives");
 }
 
 // What can be said without knowing the policy: a ready sandbox is not withheld from a call that
 // may run, and a function without any sandbox gets one when everybody who waits would have room.
-void CheckedPool::check_nobody_starves() const {
+void CheckedPool::check_nobody_starves(const Tally& tally) const {
   if (tenant_changed_) return;
-  for (const auto& [id, model] : functions_) {
-    if (waiting_of(id) == 0) continue;
-    const TenantLimits tenant = tenant_limits(model.function.tenant);
-    const bool may_run = running_of(model.function.tenant) < tenant.concurrency_max;
-    require(!may_run || in_phase(id, {Phase::kReady}) == 0,
+  const bool room =
+      tally.counts.memory_bytes + tally.largest_waiting_bytes <= limits_.memory_bytes_max &&
+      sandboxes_.size() < limits_.sandboxes_max &&
+      tally.counts.starting < limits_.starts_at_once_max;
+  for (const auto& [id, function] : tally.functions) {
+    if (function.waiting == 0) continue;
+    const FunctionModel& model = functions_.at(id);
+    const std::string& tenant = model.function.tenant;
+    const uint32_t tenant_max = tenant_limits(tenant).concurrency_max;
+    const auto running = tally.running.find(tenant);
+    const auto starting = tally.starting.find(tenant);
+    const uint32_t runs = running == tally.running.end() ? 0 : running->second;
+    const uint32_t starts = starting == tally.starting.end() ? 0 : starting->second;
+    require(runs >= tenant_max || function.ready == 0,
             "no call waits beside a ready sandbox that it may use");
-    check_starts(id, model);
+    if (!room || model.troubled || function.alive > 0 || runs + starts >= tenant_max) continue;
+    if (family_size(model.function) >= model.function.concurrency_max) continue;
+    require(false, named("no function starves beside free room:", id));
   }
-}
-
-void CheckedPool::check_starts(FunctionId id, const FunctionModel& model) const {
-  if (model.troubled || starting() >= limits_.starts_at_once_max) return;
-  if (family_size(model.function) >= model.function.concurrency_max) return;
-  const bool has_any = in_phase(id, {Phase::kBuilding, Phase::kSpecialising, Phase::kReady,
-                                     Phase::kRunning, Phase::kRecycling}) > 0;
-  uint32_t ahead = running_of(model.function.tenant);
-  uint64_t largest = 0;
-  for (const auto& [other, each] : functions_) {
-    if (each.function.tenant == model.function.tenant) {
-      ahead += in_phase(other, {Phase::kBuilding, Phase::kSpecialising});
-    }
-    if (waiting_of(other) > 0) largest = std::max(largest, each.function.memory_bytes);
-  }
-  const bool tenant_may = ahead < tenant_limits(model.function.tenant).concurrency_max;
-  const bool room = memory_bytes() <= limits_.memory_bytes_max - largest &&
-                    sandboxes_.size() < limits_.sandboxes_max;
-  require(has_any || !tenant_may || !room, named("no function starves beside free room:", id));
 }
 
 uint32_t CheckedPool::family_size(const Function& function) const {
@@ -337,34 +360,6 @@ uint32_t CheckedPool::running_of(const std::string& tenant) const {
     running += call.running && functions_.at(call.function).function.tenant == tenant;
   }
   return running;
-}
-
-uint32_t CheckedPool::starting() const {
-  uint32_t starting = 0;
-  for (const auto& [id, sandbox] : sandboxes_) {
-    starting += sandbox.phase == Phase::kBuilding || sandbox.phase == Phase::kSpecialising;
-  }
-  return starting;
-}
-
-uint64_t CheckedPool::memory_bytes() const {
-  uint64_t sum = 0;
-  for (const auto& [id, sandbox] : sandboxes_) sum += sandbox.memory_bytes;
-  return sum;
-}
-
-uint32_t CheckedPool::in_phase(FunctionId function, std::set<Phase> phases) const {
-  uint32_t count = 0;
-  for (const auto& [id, sandbox] : sandboxes_) {
-    count += sandbox.function == function && phases.contains(sandbox.phase);
-  }
-  return count;
-}
-
-uint32_t CheckedPool::waiting_of(FunctionId function) const {
-  uint32_t count = 0;
-  for (const auto& [id, call] : calls_) count += !call.running && call.function == function;
-  return count;
 }
 
 TenantLimits CheckedPool::tenant_limits(const std::string& tenant) const {

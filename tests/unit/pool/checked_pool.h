@@ -71,22 +71,33 @@ class CheckedPool {
   SandboxModel& existing(SandboxId id, const char* action);
   FunctionModel& live_function(FunctionId id, const char* action);
   void end_call(CallId id);
+  void forget_tenants();
 
-  void check_bounds() const;
-  void check_counts() const;
-  void check_nobody_starves() const;
-  void check_starts(FunctionId id, const FunctionModel& model) const;
+  // What the model holds now, summed up once per event.
+  struct FunctionTally {
+    uint32_t waiting = 0, starting = 0, ready = 0, alive = 0;
+  };
+  struct Tally {
+    Pool::Counts counts;
+    uint32_t generics = 0;
+    bool any_call_runs = false;
+    std::map<FunctionId, FunctionTally> functions;
+    std::map<std::string, uint32_t> running;   // calls by tenant
+    std::map<std::string, uint32_t> starting;  // sandboxes by tenant
+    uint64_t largest_waiting_bytes = 0;
+  };
+  Tally tally() const;
+  void check_bounds(const Tally& tally) const;
+  void check_counts(const Tally& tally) const;
+  void check_nobody_starves(const Tally& tally) const;
   uint32_t family_size(const Function& function) const;
   uint32_t running_of(const std::string& tenant) const;
-  uint32_t starting() const;
-  uint64_t memory_bytes() const;
-  uint32_t in_phase(FunctionId function, std::set<Phase> phases) const;
-  uint32_t waiting_of(FunctionId function) const;
   TenantLimits tenant_limits(const std::string& tenant) const;
 
   Limits limits_;
   Pool pool_;
   std::map<std::string, TenantLimits> tenants_;
+  std::set<std::string> removed_tenants_;
   std::map<FunctionId, FunctionModel> functions_;
   std::map<SandboxId, SandboxModel> sandboxes_;
   std::map<CallId, CallModel> calls_;

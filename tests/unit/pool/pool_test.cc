@@ -388,13 +388,14 @@ TEST_F(PoolTest, TheSameEventsGiveTheSameActions) {
 }
 
 TEST_F(PoolTest, ARemovedTenantIsForgottenWithItsLastFunction) {
-  pool.set_tenant("t", {.concurrency_max = 1});
+  pool.set_tenant("t", {.concurrency_max = 0});
   pool.add_function(kEcho, echo(Reuse::kSandbox), at(0));
   pool.remove_tenant("t");
+  EXPECT_TRUE(pool.call_arrived(kFirst, kEcho, at(0)).empty()) << "its limit still holds";
   pool.retire_function(kEcho, at(1));
   // A tenant of the same name starts with default limits.
-  CheckedPool fresh(roomy());
-  EXPECT_TRUE(pool.drained());
+  pool.add_function(FunctionId{2}, echo(Reuse::kSandbox), at(2));
+  EXPECT_EQ(pool.call_arrived(kSecond, FunctionId{2}, at(2)).size(), 1u);
 }
 
 }  // namespace

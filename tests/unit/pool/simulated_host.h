@@ -46,6 +46,7 @@ class SimulatedHost {
   FunctionId deploy(Function function, Duration run);
   void breaks(FunctionId function) { broken_[function] = true; }  // its code does not load
   void heals(FunctionId function) { broken_[function] = false; }
+  void set_run(FunctionId function, Duration run) { runs_[function] = run; }
   void retire(FunctionId function);
   void call_at(Time time, FunctionId function);
   CallId call(FunctionId function);  // now
