@@ -239,7 +239,7 @@ std::vector<Group> refused(Program program) {
       {"raw sockets reach below the protocols", SCMP_ACT_ERRNO(EPERM), raw_sockets()},
       {"a supervisor of system calls is more kernel than a function needs",
        SCMP_ACT_ERRNO(EPERM),
-       {{"seccomp", {has(2, kNotifyListener, kNotifyListener)}}}},
+       {{"seccomp", {has(1, kNotifyListener, kNotifyListener)}}}},
       {"the image's page cache is everybody's: a hint may not empty it, and may be ignored",
        SCMP_ACT_ERRNO(0),
        {{"fadvise64", {is(3, POSIX_FADV_DONTNEED)}}}},

@@ -5,8 +5,10 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -19,6 +21,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -83,6 +86,14 @@ void build_root(const Box::Options& options, const sys::Fd& fixture) {
         "make read-only", "/");
 }
 
+void bring_loopback_up() {
+  sys::Fd socket(check(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
+  ifreq request{};
+  std::memcpy(request.ifr_name, "lo", sizeof "lo");
+  request.ifr_flags = IFF_UP;
+  check(::ioctl(socket.get(), SIOCSIFFLAGS, &request), "ioctl", "lo");
+}
+
 void keep_four_capabilities() {
   const int kept[] = {CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_DAC_OVERRIDE};
   uint32_t mask = 0;
@@ -113,6 +124,7 @@ void keep_four_capabilities() {
     check(::setresuid(0, 0, 0), "setresuid");
     check(::setsid(), "setsid");
     build_root(options, fixture);
+    bring_loopback_up();
     rlimit processes{options.processes_max, options.processes_max};
     check(::setrlimit(RLIMIT_NPROC, &processes), "setrlimit");
     keep_four_capabilities();
