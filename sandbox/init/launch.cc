@@ -100,7 +100,7 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 }
 
 void set_nonblocking(const sys::Fd& fd) {
-  sys::check(::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK), "fcntl");
+  sys::check(::fcntl(fd.get(), F_SETFL, O_NONBLOCK), "fcntl");  // there is no other flag to keep
 }
 
 struct Pipe {
