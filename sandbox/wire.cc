@@ -262,20 +262,20 @@ std::optional<Answer> decode_answer(std::span<const std::byte> bytes) {
   std::memcpy(&frame, bytes.data(), sizeof frame);
   std::optional<std::string> step = get(frame.step), object = get(frame.object);
   if (!step || !object) return std::nullopt;
-  switch (frame.kind) {
-    case kCreated: {
-      constexpr uint32_t kAlways = (1u << kDescriptorsAlways) - 1;
-      if ((frame.descriptors & kAlways) != kAlways) return std::nullopt;
-      if (frame.descriptors >> kDescriptorsMax) return std::nullopt;
-      return CreatedAnswer{frame.id, frame.init_host_pid, frame.descriptors};
-    }
-    case kDone:
-      return DoneAnswer{frame.id};
-    case kRefused:
-      return RefusedAnswer{frame.id, Failure{*step, *object, frame.error}};
-    default:
-      return std::nullopt;
+  std::optional<Answer> answer;
+  if (frame.kind == kCreated) {
+    constexpr uint32_t kAlways = (1u << kDescriptorsAlways) - 1;
+    if ((frame.descriptors & kAlways) != kAlways) return std::nullopt;
+    if (frame.descriptors >> kDescriptorsMax) return std::nullopt;
+    answer = CreatedAnswer{frame.id, frame.init_host_pid, frame.descriptors};
+  } else if (frame.kind == kDone) {
+    answer = DoneAnswer{frame.id};
+  } else if (frame.kind == kRefused) {
+    answer = RefusedAnswer{frame.id, Failure{*step, *object, frame.error}};
   }
+  // What the kind does not use must be zero.
+  if (!answer || !std::ranges::equal(encode(*answer), bytes)) return std::nullopt;
+  return answer;
 }
 
 std::array<sys::Fd*, kDescriptorsMax> members(Descriptors& d) {
