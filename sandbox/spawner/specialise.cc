@@ -20,6 +20,8 @@
 namespace hearth::sandbox::spawner {
 namespace {
 
+struct Step;
+
 // Shared with the helper, which runs in this very memory while the spawner stands still (vfork): it
 // makes system calls and writes here, and throws and allocates nothing.
 struct Work {
@@ -27,7 +29,7 @@ struct Work {
   Plan plan;  // for the mount options
   std::vector<pid_t> processes;
   Faults* faults;
-  const char* failed_step = nullptr;
+  const Step* failed = nullptr;
   int error = 0;
 };
 
@@ -91,12 +93,16 @@ bool limit_processes(Work& work) {
 
 struct Step {
   const char* name;
+  const char* object;
   bool (*run)(Work&);
 };
 constexpr Step kSteps[] = {
-    {"enter the sandbox", enter},      {"attach /var/task", mount_task},
-    {"resize /tmp", resize_tmp},       {"resize /dev/shm", resize_shm},
-    {"take the sandbox' id", take_id}, {"limit its processes", limit_processes},
+    {"enter the sandbox", "its namespaces", enter},
+    {"attach the code", "/var/task", mount_task},
+    {"resize /tmp", "/tmp", resize_tmp},
+    {"resize /dev/shm", "/dev/shm", resize_shm},
+    {"take the sandbox' id", "uid 0", take_id},
+    {"limit its processes", "resource limits", limit_processes},
 };
 
 constexpr auto kStepNames = [] {
@@ -111,7 +117,7 @@ int run_helper(void* argument) {
     int error = work.faults->fires(step.name);
     if (error == 0 && !step.run(work)) error = errno;
     if (error == 0) continue;
-    work.failed_step = step.name;
+    work.failed = &step;
     work.error = error;
     break;
   }
@@ -136,7 +142,7 @@ void specialise(int pidfd, int bundle, const Limits& limits, const std::string& 
   do ended = ::waitpid(helper, nullptr, 0);
   while (ended < 0 && errno == EINTR);
   sys::check(ended, "waitpid", "helper");
-  if (work.failed_step) throw sys::Error(work.failed_step, "sandbox", work.error);
+  if (work.failed) throw sys::Error(work.failed->name, work.failed->object, work.error);
 }
 
 std::span<const char* const> specialise_steps() {

@@ -3,7 +3,10 @@
 // A message is 'r' (as PID 1's own uid, with its capabilities) or 'u' (as the user), then a shell
 // command; the answer is its exit status in one byte, then its output. It is static, as the real
 // one is, and needs only /bin/sh of the image.
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,18 +18,26 @@ namespace {
 constexpr int kControl = 3;
 constexpr char kReady[] = {16};  // control::Kind::kReady
 
+// Leaving uid 0 drops all sets but the inheritable one.
+void become_user() {
+  if (setresgid(1000, 1000, 1000) < 0 || setresuid(1000, 1000, 1000) < 0) _exit(126);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct none[2] = {};
+  if (syscall(SYS_capset, &header, none) < 0) _exit(126);
+}
+
 [[noreturn]] void run(const char* command, char as, int output) {
   dup2(output, STDOUT_FILENO);
   dup2(output, STDERR_FILENO);
   close(kControl);
-  if (as == 'u' && (setresgid(1000, 1000, 1000) < 0 || setresuid(1000, 1000, 1000) < 0)) _exit(126);
+  if (as == 'u') become_user();
   execl("/bin/sh", "sh", "-c", command, static_cast<char*>(nullptr));
   _exit(127);
 }
 
 void answer(const char* request) {
   int ends[2];
-  if (pipe(ends) < 0) _exit(1);
+  if (pipe2(ends, O_CLOEXEC) < 0) _exit(1);
   pid_t pid = fork();
   if (pid == 0) run(request + 1, request[0], ends[1]);
   close(ends[1]);

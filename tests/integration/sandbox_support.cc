@@ -111,6 +111,18 @@ Answer SandboxTest::wait_answer(milliseconds limit) {
   return std::move(*answer);
 }
 
+Failure SandboxTest::report_of(const Created& created) {
+  int control = created.descriptors.control.get();
+  if (!readable_within(control, milliseconds(10'000))) {
+    throw sys::Error("wait", "the sandbox' first event", ETIMEDOUT);
+  }
+  std::optional<control::Event> event = control::receive_event(control);
+  if (!event) throw sys::Error("receive", "the sandbox' first event", EAGAIN);
+  if (auto* failed = std::get_if<control::Failed>(&*event)) return failed->failure;
+  EXPECT_TRUE(std::holds_alternative<control::Ready>(*event));
+  return {};
+}
+
 Created SandboxTest::create(const Spec& spec) {
   client->create(spec);
   Answer answer = wait_answer();
@@ -120,15 +132,8 @@ Created SandboxTest::create(const Spec& spec) {
   }
   Created created = std::move(std::get<Created>(answer));
   EXPECT_EQ(created.id, spec.id);
-  int control = created.descriptors.control.get();
-  if (!readable_within(control, milliseconds(10'000))) {
-    throw sys::Error("wait", "ready", ETIMEDOUT);
-  }
-  std::optional<control::Event> event = control::receive_event(control);
-  if (auto* failed = std::get_if<control::Failed>(&*event)) {
-    throw sys::Error(failed->failure.step, failed->failure.object, failed->failure.error);
-  }
-  EXPECT_TRUE(std::holds_alternative<control::Ready>(*event));
+  Failure failure = report_of(created);
+  if (!failure.step.empty()) throw sys::Error(failure.step, failure.object, failure.error);
   return created;
 }
 
@@ -162,16 +167,7 @@ Failure SandboxTest::failed(const Spec& spec) {
   client->create(spec);
   Answer answer = wait_answer();
   if (auto* refused = std::get_if<Refused>(&answer)) return refused->failure;
-  Created created = std::move(std::get<Created>(answer));
-  int control = created.descriptors.control.get();
-  Failure failure;
-  if (!readable_within(control, milliseconds(10'000))) {
-    ADD_FAILURE() << "nothing was reported";
-  } else if (auto event = control::receive_event(control)) {
-    auto* report = std::get_if<control::Failed>(&*event);
-    EXPECT_NE(report, nullptr);
-    if (report) failure = report->failure;
-  }
+  Failure failure = report_of(std::get<Created>(answer));
   remove(spec.id);
   return failure;
 }

@@ -31,9 +31,10 @@ class SandboxTest : public ::testing::Test {
 
   Spec spec(const std::string& function = "f");  // the next id; generic when `function` is empty
   Answer wait_answer(std::chrono::milliseconds limit = std::chrono::seconds(10));
-  Created create(const Spec& spec);   // until hearth-init (or the probe) is ready
-  Failure refused(const Spec& spec);  // the refusal of a create
-  Failure failed(const Spec& spec);   // what a sandbox reports, or the spawner refuses
+  Created create(const Spec& spec);           // until hearth-init (or the probe) is ready
+  Failure refused(const Spec& spec);          // the refusal of a create
+  Failure failed(const Spec& spec);           // what a sandbox reports, or the spawner refuses
+  Failure report_of(const Created& created);  // its first event: Ready gives an empty step
   void remove(uint64_t id);
   void kill_and_remove(const Created& created);
   Failure expect_refusal(uint64_t id);
