@@ -141,7 +141,7 @@ bool Connection::pull() {
     pending_used_ += parse(std::string_view(pending_).substr(pending_used_));
   }
   if (pending_used_ == pending_.size()) {
-    if (pending_.capacity() > 0) pending_ = std::string();
+    if (!pending_.empty()) std::string().swap(pending_);
     pending_used_ = 0;
     poll_.pause_reading(false);
   }
@@ -258,8 +258,8 @@ void Connection::time_out() {
 
 loop::Task<void> Connection::linger() {
   lingering_ = true;
-  pending_ = std::string();
-  request_.body = std::string();
+  std::string().swap(pending_);
+  std::string().swap(request_.body);
   account(0);
   poll_.pause_reading(false);
   (void)::shutdown(fd_.get(), SHUT_WR);  // fails when the client is gone: then reading says so

@@ -74,8 +74,8 @@ bool Connection::send_at_once(const Response& response, bool keep_alive, Parts& 
 loop::Task<void> Connection::send_rest(Response& response, Parts left) {
   account(left[0].size() + left[1].size());
   co_await write_all(left);
-  unsent_head_ = std::string();
-  response.body = std::string();
+  std::string().swap(unsent_head_);
+  std::string().swap(response.body);
   account(0);
 }
 
@@ -85,7 +85,7 @@ loop::Task<void> Connection::send_stream(Response& response, bool keep_alive) {
   BodyForm form = no_body ? BodyForm::kNone : chunked ? BodyForm::kChunked : BodyForm::kUntilClose;
   append_head(unsent_head_, response, form, keep_alive, request_.version_minor, shared_.date.now());
   co_await write_all({unsent_head_});
-  unsent_head_ = std::string();
+  std::string().swap(unsent_head_);
   if (no_body || request_.is_head()) co_return;
   ResponseStream stream(*this, chunked);
   bool failed = false;

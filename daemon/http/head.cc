@@ -41,9 +41,9 @@ void each_element(std::string_view list, Fn fn) {
 
 }  // namespace
 
-void HeadScanner::reset() {
+void HeadScanner::reset(Begin begin) {
   next_ = line_begin_ = 0;
-  lines_ = 0;
+  lines_ = begin == Begin::kRequest ? 0 : 1;  // trailers have no request line before them
 }
 
 HeadScanner::Result HeadScanner::refuse(Refusal refusal) {
@@ -132,6 +132,19 @@ std::optional<Refusal> Framing::check(int version_minor) const {
   if (!host && version_minor == 1) return bad("Host is missing");
   if (upgrade) return Refusal{501, "not_implemented", "head", "no protocol upgrade"};
   return std::nullopt;
+}
+
+bool valid_trailers(std::string_view lines) {
+  while (lines != "\r\n") {
+    std::string_view line = lines.substr(0, lines.find('\r'));
+    std::size_t colon = line.find(':');
+    if (colon == 0 || colon == std::string_view::npos || !all_in(line.substr(0, colon), kToken) ||
+        !all_in(line.substr(colon), kValue) || lines[line.size() + 1] != '\n') {
+      return false;
+    }
+    lines.remove_prefix(line.size() + 2);
+  }
+  return true;
 }
 
 std::optional<Refusal> split_target(Request& request) {

@@ -35,7 +35,8 @@ class HeadScanner {
   Result scan(std::string_view head, const Limits& limits);
   std::size_t end() const { return next_; }  // after kEnd: the head's length
   const Refusal& refusal() const { return refusal_; }
-  void reset();
+  enum class Begin { kRequest, kTrailers };
+  void reset(Begin begin);
 
  private:
   Result refuse(Refusal refusal);
@@ -61,6 +62,10 @@ struct Framing {
   // All headers together, and the version.
   std::optional<Refusal> check(int version_minor) const;
 };
+
+// The lines behind the last chunk, with the empty line that ends them. They are checked and
+// dropped.
+bool valid_trailers(std::string_view lines);
 
 // Fills path and query from target, which may be in absolute form.
 std::optional<Refusal> split_target(Request& request);

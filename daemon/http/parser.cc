@@ -14,6 +14,7 @@
 namespace hearth::http {
 namespace {
 
+constexpr std::size_t kRequestLineRest = sizeof("  HTTP/1.1") - 1;
 constexpr std::size_t kInPlaceMin = 16 * 1024;  // below that a copy is cheaper than another read
 constexpr std::size_t kInPlaceStep = 256 * 1024;
 constexpr std::size_t kKeptBodyBytes =
@@ -56,12 +57,10 @@ const llhttp_settings_t& Parser::settings() {
       return 0;
     };
     s.on_header_field = [](llhttp_t* p, const char* at, size_t n) {
-      Parser& self = of(p);
-      return self.state_ == State::kHead && !extend(self.name_, at, n) ? -1 : 0;
+      return extend(of(p).name_, at, n) ? 0 : -1;
     };
     s.on_header_value = [](llhttp_t* p, const char* at, size_t n) {
-      Parser& self = of(p);
-      return self.state_ == State::kHead && !extend(self.value_, at, n) ? -1 : 0;
+      return extend(of(p).value_, at, n) ? 0 : -1;
     };
     s.on_header_value_complete = [](llhttp_t* p) { return of(p).store_header(); };
     s.on_headers_complete = [](llhttp_t* p) {
@@ -70,12 +69,10 @@ const llhttp_settings_t& Parser::settings() {
     };
     s.on_body = [](llhttp_t* p, const char* at, size_t n) { return of(p).take_body(at, n); };
     s.on_message_complete = [](llhttp_t* p) {
-      Parser& self = of(p);
-      self.message_complete_ = true;
-      // Only a chunked body's end is llhttp's to find; elsewhere it is fed up to the end and no
-      // further.
-      return self.framing_.chunked ? int{HPE_PAUSED} : 0;
+      of(p).message_complete_ = true;
+      return 0;
     };
+    s.on_chunk_header = [](llhttp_t* p) { return of(p).begin_chunk(p->content_length); };
     return s;
   }();
   return callbacks;
@@ -96,12 +93,14 @@ void Parser::next() {
   request_.path.clear();
   request_.query.clear();
   request_.headers.clear();
-  if (request_.body.capacity() > kKeptBodyBytes) request_.body = std::string();
+  // Assigning an empty string would keep the buffer.
+  if (request_.body.capacity() > kKeptBodyBytes) std::string().swap(request_.body);
   request_.body.clear();
   request_.body_file.reset();
   state_ = State::kHead;
-  scanner_.reset();
-  head_.clear();
+  scanner_.reset(HeadScanner::Begin::kRequest);
+  lines_.clear();
+  last_chunk_ = false;
   framing_ = Framing();
   received_ = overhead_ = 0;
 }
@@ -125,38 +124,64 @@ std::size_t Parser::feed(std::string_view data) {
   return used;
 }
 
-std::size_t Parser::feed_head(std::string_view data) {
+// Collects lines up to the empty one that ends them. nullopt: more is needed, or the lines are
+// refused.
+std::optional<std::string_view> Parser::gather(std::string_view data, std::size_t& used) {
   // The usual head comes in one piece and is parsed where it lies.
-  std::string_view head = data;
-  std::size_t before = head_.size();
+  std::string_view lines = data;
+  std::size_t before = lines_.size();
   if (before > 0) {
-    head_.append(data.substr(0, limits_.header_bytes_max + 1 - before));
-    head = head_;
+    lines_.append(data.substr(0, limits_.header_bytes_max + 1 - before));
+    lines = lines_;
   }
-  switch (scanner_.scan(head, limits_)) {
+  used = lines.size() - before;
+  switch (scanner_.scan(lines, limits_)) {
     case HeadScanner::Result::kRefused:
       refuse(scanner_.refusal());
-      return data.size();
+      break;
     case HeadScanner::Result::kMore:
-      if (before == 0) head_.assign(head);
-      return head.size() - before;
+      if (before == 0) lines_.assign(lines);
+      break;
     case HeadScanner::Result::kEnd:
-      parse_head(head.substr(0, scanner_.end()));
-      return scanner_.end() - before;
+      used = scanner_.end() - before;
+      return lines.substr(0, scanner_.end());
   }
-  return 0;
+  return std::nullopt;
+}
+
+std::size_t Parser::feed_head(std::string_view data) {
+  std::size_t used = 0;
+  if (std::optional<std::string_view> head = gather(data, used)) {
+    parse_head(*head);
+    lines_.clear();
+  }
+  return used;
+}
+
+// llhttp would take a bare line feed and a folded line here.
+std::size_t Parser::feed_trailers(std::string_view data) {
+  std::size_t used = 0;
+  if (std::optional<std::string_view> trailers = gather(data, used)) {
+    if (!valid_trailers(*trailers)) {
+      refuse({.stage = "body", .message = "a trailer is malformed"});
+    } else {
+      state_ = State::kComplete;
+    }
+  }
+  return used;
 }
 
 void Parser::parse_head(std::string_view head) {
   llhttp_reset(&llhttp_);
   headers_complete_ = message_complete_ = false;
+  if (head.starts_with("\r\n")) head.remove_prefix(2);
   name_ = value_ = {};
   llhttp_errno_t rc = llhttp_execute(&llhttp_, head.data(), head.size());
   if (state_ == State::kRefused) return;
   if (!headers_complete_) {
     return refuse(rc == HPE_OK ? Refusal{.message = "malformed"} : refusal_of(llhttp_));
   }
-  if (std::optional<Refusal> refusal = check_head()) return refuse(std::move(*refusal));
+  if (std::optional<Refusal> refusal = check_head(head)) return refuse(std::move(*refusal));
   if (rc != HPE_OK) return refuse(refusal_of(llhttp_));
   // Both readers must agree on whether and how a body follows.
   bool chunked = (llhttp_.flags & F_CHUNKED) != 0 && !message_complete_;
@@ -166,7 +191,7 @@ void Parser::parse_head(std::string_view head) {
   state_ = State::kAdmit;
 }
 
-std::optional<Refusal> Parser::check_head() {
+std::optional<Refusal> Parser::check_head(std::string_view head) {
   request_.method = llhttp_method_name(static_cast<llhttp_method_t>(llhttp_.method));
   if (std::find(kMethods.begin(), kMethods.end(), request_.method) == kMethods.end()) {
     return Refusal{405, "method_not_allowed", "head",
@@ -176,6 +201,11 @@ std::optional<Refusal> Parser::check_head() {
     return Refusal{505, "bad_request", "head", "only HTTP/1.0 and HTTP/1.1 are spoken"};
   }
   request_.version_minor = llhttp_.http_minor;
+  // One space each: llhttp takes more.
+  if (head.find('\r') != request_.method.size() + request_.target.size() + kRequestLineRest ||
+      head.substr(request_.method.size() + 1, request_.target.size()) != request_.target) {
+    return Refusal{.message = "the request line is malformed"};
+  }
   if (request_.target.size() > limits_.uri_bytes_max) {
     return Refusal{414,
                    "too_large",
@@ -189,7 +219,6 @@ std::optional<Refusal> Parser::check_head() {
 }
 
 int Parser::store_header() {
-  if (state_ != State::kHead) return 0;  // trailers are read and dropped
   while (!value_.empty() && (value_.back() == ' ' || value_.back() == '\t'))
     value_.remove_suffix(1);
   if (name_.empty() || !all_in(name_, kToken) || !all_in(value_, kValue)) {
@@ -232,12 +261,13 @@ void Parser::admit(uint64_t body_bytes_max, const std::string& directory) {
 }
 
 std::size_t Parser::feed_body(std::string_view data) {
+  if (last_chunk_) return feed_trailers(data);
   if (framing_.content_length) data = data.substr(0, *framing_.content_length - received_);
   uint64_t before = received_;
   llhttp_errno_t rc = llhttp_execute(&llhttp_, data.data(), data.size());
   if (state_ == State::kRefused) return data.size();
   std::size_t used = data.size();
-  if (rc == HPE_PAUSED && message_complete_) {
+  if (rc == HPE_PAUSED) {  // behind the line of the last chunk
     used = static_cast<std::size_t>(llhttp_get_error_pos(&llhttp_) - data.data());
   } else if (rc != HPE_OK) {
     Refusal refusal = refusal_of(llhttp_);
@@ -246,24 +276,30 @@ std::size_t Parser::feed_body(std::string_view data) {
     return data.size();
   }
   check_overhead(used - static_cast<std::size_t>(received_ - before));
-  if (state_ == State::kBody && message_complete_) state_ = State::kComplete;
+  if (message_complete_) state_ = State::kComplete;
   return used;
 }
 
-// Chunk extensions and trailers carry nothing for us: they may not cost more than headers and very
-// small chunks do.
+// Chunk extensions carry nothing for us: they may not cost more than headers and very small chunks
+// do.
 void Parser::check_overhead(std::size_t bytes) {
   overhead_ += bytes;
   if (overhead_ <= 8 * received_ + limits_.header_bytes_max) return;
-  refuse({431, "too_large", "body", "chunk extensions and trailers are too long",
-          "header_bytes_max", limits_.header_bytes_max});
+  refuse({431, "too_large", "body", "the chunk extensions are too long", "header_bytes_max",
+          limits_.header_bytes_max});
 }
 
-int Parser::take_body(const char* at, std::size_t bytes) {
-  if (received_ + bytes > body_bytes_max_) {
+int Parser::begin_chunk(uint64_t bytes) {
+  if (bytes > body_bytes_max_ - received_) {
     refuse({413, "too_large", "body", "the body is too long", "body_bytes_max", body_bytes_max_});
     return -1;
   }
+  last_chunk_ = bytes == 0;
+  if (last_chunk_) scanner_.reset(HeadScanner::Begin::kTrailers);
+  return last_chunk_ ? int{HPE_PAUSED} : 0;
+}
+
+int Parser::take_body(const char* at, std::size_t bytes) {
   if (request_.body_file) {
     try {
       request_.body_file->write({at, bytes});

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,7 +48,7 @@ class Parser {
   State state() const { return state_; }
   // A byte of this request has arrived (the empty line that some clients send after a body is
   // none).
-  bool begun() const { return state_ != State::kHead || head_.size() > 2; }
+  bool begun() const { return state_ != State::kHead || lines_.size() > 2; }
   uint64_t body_bytes() const { return received_; }  // of this request, so far
   bool has_body() const { return framing_.chunked || framing_.content_length.value_or(0) > 0; }
   bool expects_continue() const { return framing_.expect_continue && request_.version_minor == 1; }
@@ -59,8 +60,11 @@ class Parser {
   static Parser& of(llhttp_t* parser) { return *static_cast<Parser*>(parser->data); }
   std::size_t feed_head(std::string_view data);
   std::size_t feed_body(std::string_view data);
+  std::size_t feed_trailers(std::string_view data);
+  std::optional<std::string_view> gather(std::string_view data, std::size_t& used);
   void parse_head(std::string_view head);
-  std::optional<Refusal> check_head();
+  std::optional<Refusal> check_head(std::string_view head);
+  int begin_chunk(uint64_t bytes);
   int take_body(const char* at, std::size_t bytes);
   int store_header();
   void check_overhead(std::size_t bytes);
@@ -72,7 +76,7 @@ class Parser {
   Refusal refusal_;
 
   HeadScanner scanner_;
-  std::string head_;  // of a head that came in pieces
+  std::string lines_;  // of a head or trailers that came in pieces
   std::string_view name_, value_;
   bool headers_complete_ = false;
   bool message_complete_ = false;
@@ -80,8 +84,9 @@ class Parser {
 
   uint64_t body_bytes_max_ = 0;
   uint64_t received_ = 0;
-  uint64_t overhead_ = 0;  // chunk sizes, extensions and trailers of this body
-  bool in_place_ = false;  // what llhttp reports lies where it belongs
+  uint64_t overhead_ = 0;    // chunk sizes and extensions of this body
+  bool last_chunk_ = false;  // only trailers may follow
+  bool in_place_ = false;    // what llhttp reports lies where it belongs
 };
 
 }  // namespace hearth::http
