@@ -102,7 +102,7 @@ void Parser::next() {
   lines_.clear();
   last_chunk_ = false;
   framing_ = Framing();
-  received_ = overhead_ = 0;
+  received_ = before_piece_ = 0;
 }
 
 void Parser::refuse(Refusal refusal) {
@@ -263,7 +263,7 @@ void Parser::admit(uint64_t body_bytes_max, const std::string& directory) {
 std::size_t Parser::feed_body(std::string_view data) {
   if (last_chunk_) return feed_trailers(data);
   if (framing_.content_length) data = data.substr(0, *framing_.content_length - received_);
-  uint64_t before = received_;
+  piece_ = data.data();
   llhttp_errno_t rc = llhttp_execute(&llhttp_, data.data(), data.size());
   if (state_ == State::kRefused) return data.size();
   std::size_t used = data.size();
@@ -275,18 +275,20 @@ std::size_t Parser::feed_body(std::string_view data) {
     refuse(std::move(refusal));
     return data.size();
   }
-  check_overhead(used - static_cast<std::size_t>(received_ - before));
+  if (!check_overhead(data.data() + used)) return data.size();
+  before_piece_ += used;
   if (message_complete_) state_ = State::kComplete;
   return used;
 }
 
-// Chunk extensions carry nothing for us: they may not cost more than headers and very small chunks
-// do.
-void Parser::check_overhead(std::size_t bytes) {
-  overhead_ += bytes;
-  if (overhead_ <= 8 * received_ + limits_.header_bytes_max) return;
+// Chunk sizes and extensions may not cost more than headers and very small chunks do. Called where
+// they may have ended.
+bool Parser::check_overhead(const char* at) {
+  uint64_t overhead = before_piece_ + static_cast<uint64_t>(at - piece_) - received_;
+  if (overhead <= 8 * received_ + limits_.header_bytes_max) return true;
   refuse({431, "too_large", "body", "the chunk extensions are too long", "header_bytes_max",
           limits_.header_bytes_max});
+  return false;
 }
 
 int Parser::begin_chunk(uint64_t bytes) {
@@ -300,6 +302,7 @@ int Parser::begin_chunk(uint64_t bytes) {
 }
 
 int Parser::take_body(const char* at, std::size_t bytes) {
+  if (!check_overhead(at)) return -1;
   if (request_.body_file) {
     try {
       request_.body_file->write({at, bytes});

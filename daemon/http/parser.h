@@ -67,7 +67,7 @@ class Parser {
   int begin_chunk(uint64_t bytes);
   int take_body(const char* at, std::size_t bytes);
   int store_header();
-  void check_overhead(std::size_t bytes);
+  bool check_overhead(const char* at);
 
   const Limits& limits_;
   Request& request_;
@@ -84,9 +84,10 @@ class Parser {
 
   uint64_t body_bytes_max_ = 0;
   uint64_t received_ = 0;
-  uint64_t overhead_ = 0;    // chunk sizes and extensions of this body
-  bool last_chunk_ = false;  // only trailers may follow
-  bool in_place_ = false;    // what llhttp reports lies where it belongs
+  uint64_t before_piece_ = 0;    // bytes of the body and its chunk lines that llhttp had before
+  const char* piece_ = nullptr;  // what it reads now
+  bool last_chunk_ = false;      // only trailers may follow
+  bool in_place_ = false;        // what llhttp reports lies where it belongs
 };
 
 }  // namespace hearth::http

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,7 @@ class Reader {
   const Limits limits;
   Request request;
   Parser parser{limits, request};
+  std::function<void(const Request&)> on_request;
   std::vector<std::string> requests;  // method, path, query, headers and body of each
 
  private:
@@ -49,6 +51,7 @@ class Reader {
 
   void collect() {
     if (parser.state() != Parser::State::kComplete) return;
+    if (on_request) on_request(request);
     requests.push_back(request.method + " " + request.path + "?" + request.query + " " +
                        std::string(request.headers.text()) + "|" + request.body);
     parser.next();
