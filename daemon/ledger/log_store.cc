@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <utility>
 
 #include "daemon/ledger/log_files.h"
 #include "daemon/ledger/log_line.h"
@@ -105,19 +106,22 @@ struct LogStore::State {
   }
 
   void begin(const std::string& tenant, const std::string& function, const Ulid& id) {
-    writer = writers.get(log_folder(options.dir, tenant, function));
+    folder = log_folder(options.dir, tenant, function);
+    writer = writers.get(folder);
     time = rfc3339(now_us());
     call = id.text();
   }
 
   const Options options;
   LogWriters writers;
-  std::map<Ulid, CallLog> calls;
+  // By folder too: what is printed while code loads belongs to no call, and never to another
+  // function.
+  std::map<std::pair<Ulid, std::string>, CallLog> calls;
   uint64_t dropped_bytes = 0, lost_bytes = 0;
 
   // Of the append that is being worked on; kept for their memory.
   LogWriter* writer = nullptr;
-  std::string time, call, batch;
+  std::string folder, time, call, batch;
   uint64_t batch_text_bytes = 0;
 };
 
@@ -128,9 +132,9 @@ void LogStore::append(const std::string& tenant, const std::string& function, co
                       Stream stream, std::string_view bytes) {
   if (bytes.empty()) return;
   State& s = *state_;
-  CallLog& log = s.calls[call];
-  log.seen_bytes += bytes.size();
   s.begin(tenant, function, call);
+  CallLog& log = s.calls[{call, s.folder}];
+  log.seen_bytes += bytes.size();
   s.split(log, stream, bytes);
   s.write_batch(log);
 }
@@ -138,7 +142,7 @@ void LogStore::append(const std::string& tenant, const std::string& function, co
 uint64_t LogStore::end_call(const std::string& tenant, const std::string& function,
                             const Ulid& call) {
   State& s = *state_;
-  auto at = s.calls.find(call);
+  auto at = s.calls.find({call, log_folder(s.options.dir, tenant, function)});
   if (at == s.calls.end()) return 0;
   CallLog log = std::move(at->second);
   s.calls.erase(at);

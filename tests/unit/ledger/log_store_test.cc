@@ -194,6 +194,20 @@ TEST_F(LogStoreTest, AFunctionCannotForgeAnEntry) {
   EXPECT_EQ(store.read("t", "f", call, 10, nullptr).size(), 3u);
 }
 
+TEST_F(LogStoreTest, FunctionsThatLoadAtTheSameTimeShareNothing) {
+  LogStore::Options options = small();
+  options.call_bytes_max = 100;
+  LogStore store(options);
+  store.append("t", "f", Ulid(), Stream::kOut, "secret of f");
+  store.append("t", "g", Ulid(), Stream::kOut, std::string(200, 'g'));
+  store.append("u", "f", Ulid(), Stream::kOut, "u");
+  EXPECT_EQ(store.end_call("t", "g", Ulid()), 200u);
+  EXPECT_EQ(store.end_call("u", "f", Ulid()), 1u);
+  EXPECT_EQ(store.end_call("t", "f", Ulid()), 11u);
+  EXPECT_EQ(texts(store.read("t", "f", std::nullopt, 10, nullptr)), (Lines{"secret of f"}));
+  EXPECT_EQ(texts(store.read("u", "f", std::nullopt, 10, nullptr)), (Lines{"u"}));
+}
+
 TEST_F(LogStoreTest, NotesHaveLinesToo) {
   LogStore store(small());
   Ulid call = Ulid::make();
