@@ -18,10 +18,10 @@ enum class LimitsMode { kStrict, kBestEffort };
 
 struct Limits {
   uint64_t memory_bytes = 128u << 20;  // memory.max; swap 0; the whole sandbox, /tmp included
-  uint32_t processes_max = 64;         // pids.max and RLIMIT_NPROC: processes and threads of user code
-  uint32_t cpu_percent = 100;          // cpu.max: 100 is one core
-  uint64_t tmp_bytes = 64u << 20;      // size of /tmp; /dev/shm has the same bound
-  uint32_t open_files_max = 1024;      // RLIMIT_NOFILE
+  uint32_t processes_max = 64;     // pids.max and RLIMIT_NPROC: processes and threads of user code
+  uint32_t cpu_percent = 100;      // cpu.max: 100 is one core
+  uint64_t tmp_bytes = 64u << 20;  // size of /tmp; /dev/shm has the same bound
+  uint32_t open_files_max = 1024;  // RLIMIT_NOFILE
   uint64_t file_bytes_max = 1u << 30;  // RLIMIT_FSIZE
 };
 
@@ -43,10 +43,10 @@ struct Descriptors {
   sys::Fd cgroup_events;  // pread: "populated 0|1"
   sys::Fd cgroup_procs;   // read only
   sys::Fd cpu_stat;
-  sys::Fd memory_peak;    // optional; read-write where the kernel can reset it per descriptor (6.12)
-  sys::Fd memory_events;  // optional
-  sys::Fd memory_current; // optional
-  sys::Fd pids_events;    // optional
+  sys::Fd memory_peak;  // optional; read-write where the kernel can reset it per descriptor (6.12)
+  sys::Fd memory_events;   // optional
+  sys::Fd memory_current;  // optional
+  sys::Fd pids_events;     // optional
 };
 
 // A set-up step that failed, wherever it did.
