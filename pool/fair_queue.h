@@ -44,6 +44,8 @@ class FairOrder {
   void update(Tenant& tenant);
   void remove(Tenant& tenant);
 
+  // What so much memory for so long adds to a tenant's `used`.
+  static uint64_t amount(const Tenant& tenant, uint64_t memory_bytes, Duration time);
   // Adds what a sandbox of so much memory uses in so long; returns the amount.
   uint64_t charge(Tenant& tenant, uint64_t memory_bytes, Duration time);
   // Replaces an amount charged before by what it really was.
@@ -63,7 +65,6 @@ class FairOrder {
                     uint32_t sandboxes) const;
 
  private:
-  static uint64_t amount(const Tenant& tenant, uint64_t memory_bytes, Duration time);
   static bool may_start_first(const Tenant& tenant);
   static bool may_start_more(const Tenant& tenant);
   static Version* first_of(const Tenant& tenant);

@@ -9,6 +9,7 @@ namespace {
 // After so long, a call that waits for a sandbox comes before younger calls of its own tenant that
 // have theirs. Sooner, and two functions that take turns would start a sandbox for every call.
 constexpr Duration kPatience = std::chrono::milliseconds(250);
+constexpr int kStartsPerTurn = 2;
 constexpr Duration kStartCostUnknown = std::chrono::milliseconds(100);
 // How far behind the first in order somebody is looked for who fits where the first does not.
 constexpr size_t kTenantsBehind = 16;
@@ -178,8 +179,12 @@ bool Pool::State::must_yield(const Version& version) const {
   if (books.fits_evicting(room, base ? &head->generics->shelf : nullptr)) return false;
   if (version.waiting.empty()) return true;  // it would idle, and be evicted for the other
   if (head->tenant == version.tenant) return older_and_patient(*head, version);
-  return head->tenant->used < version.tenant->used &&
-         order.beyond_share(*version.tenant, limits, 0, 0);
+  if (!order.beyond_share(*version.tenant, limits, 0, 0)) return false;
+  // The lead that makes them change places is worth a few starts: smaller, and two tenants that
+  // flood the host would start a sandbox for every call.
+  const Duration lead = head->start.or_else(kStartCostUnknown) * kStartsPerTurn;
+  return head->tenant->used + FairOrder::amount(*version.tenant, head->spec.memory_bytes, lead) <
+         version.tenant->used;
 }
 
 bool Pool::State::must_yield_to_family(const Version& version) const {

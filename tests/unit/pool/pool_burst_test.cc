@@ -125,12 +125,9 @@ TEST(PoolBurst, ABusyVersionDoesNotStarveAnotherOfTheSameFunction) {
   function.reuse = Reuse::kProcess;
   const FunctionId busy = host.deploy(function, milliseconds(10));
   const FunctionId other = host.deploy(function, milliseconds(10));
-  for (int i = 0; i < 1500; ++i) host.call(busy);
-  host.run_for(seconds(1));
+  for (int ms = 0; ms < 20'000; ms += 9) host.call_at(Time{} + milliseconds(ms), busy);
+  host.run_for(seconds(2));
   const CallId call = host.call(other);
-  host.run_for(seconds(25));
-  // Older calls of the busy version go first; its younger ones do not.
-  for (int i = 0; i < 100; ++i) host.call(busy);
   host.run_for(seconds(5));
   EXPECT_TRUE(host.outcome(call).finished);
 }
@@ -242,6 +239,39 @@ TEST(PoolFairness, TenantsThatFloodShareByWeight) {
                        std::max(served(host.outcomes_of(one)), 1u);
   EXPECT_GT(ratio, 2.0);
   EXPECT_LT(ratio, 4.5);
+}
+
+TEST(PoolFairness, TakingTurnsCostsFewStarts) {
+  // Room for one sandbox and two tenants that flood it.
+  SimulatedHost host(limits_of(128), {}, 3);
+  std::vector<FunctionId> functions;
+  for (const char* tenant : {"a", "b"}) {
+    Function function = function_of(tenant, "f");
+    function.reuse = Reuse::kProcess;
+    functions.push_back(host.deploy(function, milliseconds(5)));
+  }
+  for (int ms = 0; ms < 20'000; ms += 5) {
+    for (FunctionId function : functions) host.call_at(Time{} + milliseconds(ms), function);
+  }
+  host.run_until(Time{} + seconds(20));
+  for (FunctionId function : functions) {
+    EXPECT_GT(served(host.outcomes_of(function)), 20 * host.started(function));
+    EXPECT_GT(served(host.outcomes_of(function)), 1000u) << "of 4,000 that one could do alone";
+    EXPECT_GT(host.started(function), 5u) << "and both had turns";
+  }
+}
+
+TEST(PoolFairness, IdlingSavesNothingUp) {
+  SimulatedHost host(limits_of(2 * 128), {}, 3);
+  const FunctionId busy = host.deploy(function_of("busy", "f"), milliseconds(50));
+  const FunctionId late = host.deploy(function_of("late", "f"), milliseconds(50));
+  for (int ms = 0; ms < 40'000; ms += 20) host.call_at(Time{} + milliseconds(ms), busy);
+  for (int ms = 30'000; ms < 40'000; ms += 20) host.call_at(Time{} + milliseconds(ms), late);
+  host.run_until(Time{} + seconds(30));
+  const uint32_t before = served(host.outcomes_of(busy));
+  host.run_until(Time{} + seconds(40));
+  EXPECT_GT(served(host.outcomes_of(busy)) - before, 100u) << "half of what ten seconds hold";
+  EXPECT_GT(served(host.outcomes_of(late)), 100u);
 }
 
 TEST(PoolFairness, ATenantThatWantsMoreThanItsShareDelaysNobody) {

@@ -178,25 +178,6 @@ TEST_F(PoolTest, KeepsWarmMinSandboxesAndCallsThemWarm) {
   EXPECT_EQ(pool.counts(kEcho).ready, 2u) << "they do not expire";
 }
 
-TEST_F(PoolTest, ReplacesALostWarmSandboxButNotWithoutEnd) {
-  Function function = echo(Reuse::kProcess);
-  function.warm_min = 1;
-  Actions actions = pool.add_function(kEcho, function, at(0));
-  uint32_t starts = 0;
-  // Whatever starts dies 1 ms after it was ready, before any call.
-  for (int64_t ms = 0; ms < 60'000; ms += 10) {
-    for (const Action& action : std::exchange(actions, {})) {
-      const SandboxId sandbox = std::get<Create>(action).sandbox;
-      ++starts;
-      pool.sandbox_ready(sandbox, at(ms));
-      pool.sandbox_gone(sandbox, at(ms + 1));
-    }
-    actions = pool.tick(at(ms + 2));
-  }
-  EXPECT_GE(starts, 8u);
-  EXPECT_LE(starts, 14u) << "100 ms, 200 ms, ... 10 s";
-}
-
 TEST_F(PoolTest, ACancelledCallLeavesTheQueue) {
   const SandboxId sandbox = running(Reuse::kSandbox);
   pool.call_arrived(kSecond, kEcho, at(100));
@@ -297,13 +278,11 @@ TEST_F(PoolTest, RefusesCallsBeyondTheFunctionsWaitingLimit) {
 }
 
 TEST_F(PoolTest, RefusesACallThatWaitedTooLong) {
-  const SandboxId sandbox = running(Reuse::kSandbox);
   Function one = echo(Reuse::kSandbox);
-  one.name = "one";
   one.concurrency_max = 1;
-  pool.add_function(FunctionId{2}, one, at(0));
-  pool.call_arrived(kSecond, FunctionId{2}, at(1000));
-  pool.call_arrived(kThird, FunctionId{2}, at(2000));
+  pool.add_function(kEcho, one, at(0));
+  pool.call_arrived(kSecond, kEcho, at(1000));
+  pool.call_arrived(kThird, kEcho, at(2000));
   EXPECT_LE(pool.due(), at(31'000));
   EXPECT_TRUE(pool.tick(at(30'999)).empty());
   const Actions ticked = pool.tick(at(31'000));
@@ -312,48 +291,6 @@ TEST_F(PoolTest, RefusesACallThatWaitedTooLong) {
   EXPECT_EQ(refuse->call, kSecond);
   EXPECT_EQ(refuse->why, Refusal::kWaitedTooLong);
   EXPECT_EQ(refuse->limit, 30'000u) << "milliseconds";
-  EXPECT_EQ(pool.counts().waiting, 1u);
-  (void)sandbox;
-}
-
-TEST_F(PoolTest, ACodeThatDoesNotLoadRefusesWhoWaitsAndBacksOff) {
-  pool.add_function(kEcho, echo(Reuse::kSandbox), at(0));
-  uint32_t starts = 0;
-  uint64_t call = 0;
-  for (int64_t ms = 0; ms < 30'000; ms += 20) {  // a call every 20 ms for 30 s
-    for (const Action& action : pool.call_arrived(CallId{++call}, kEcho, at(ms))) {
-      if (const Create* create = std::get_if<Create>(&action)) {
-        ++starts;
-        const Actions failed = pool.start_failed(create->sandbox, at(ms + 5));
-        ASSERT_EQ(failed.size(), 2u);
-        pool.sandbox_gone(create->sandbox, at(ms + 10));
-      } else {
-        EXPECT_EQ(std::get<Refuse>(action).why, Refusal::kStartFailed);
-        EXPECT_GT(std::get<Refuse>(action).retry_after, Duration::zero());
-      }
-    }
-  }
-  EXPECT_EQ(pool.counts().waiting, 0u);
-  EXPECT_GE(starts, 7u);
-  EXPECT_LE(starts, 10u) << "100 ms, 200 ms, ... 10 s";
-}
-
-TEST_F(PoolTest, AFunctionThatLoadsAgainServesAgain) {
-  pool.add_function(kEcho, echo(Reuse::kSandbox), at(0));
-  const Actions first = pool.call_arrived(kFirst, kEcho, at(0));
-  const SandboxId broken = std::get<Create>(first.at(0)).sandbox;
-  pool.start_failed(broken, at(10));
-  pool.sandbox_gone(broken, at(20));
-  const Actions second = pool.call_arrived(kSecond, kEcho, at(200));
-  const SandboxId healed = std::get<Create>(second.at(0)).sandbox;
-  EXPECT_EQ(std::get<Assign>(pool.sandbox_ready(healed, at(300)).at(0)).call, kSecond);
-}
-
-TEST_F(PoolTest, AFailedStartLeavesTheCallsThatOtherSandboxesServe) {
-  running(Reuse::kSandbox);
-  const Actions second = pool.call_arrived(kSecond, kEcho, at(150));
-  const SandboxId broken = std::get<Create>(second.at(0)).sandbox;
-  EXPECT_TRUE(only<Destroy>(pool.start_failed(broken, at(160))));
   EXPECT_EQ(pool.counts().waiting, 1u);
 }
 
