@@ -19,6 +19,19 @@ def serve(frame, handler):
     channel.send(channel.REPLY, frame.call, pairs, body)
 
 
+def rehearse():
+    """Runs what every call runs, so that the interpreter is done adapting the code to its use.
+
+    In a child each such change would copy a page.
+    """
+    by_cli = b"request_id\0-\0deadline_ms\0" + b"1\0trigger\0cli\0"
+    by_http = by_cli.replace(b"cli", b"http") + b"path\0/\0query\0a=1\0h:host\0localhost\0"
+    for meta in [by_cli, by_http] * 10:
+        _run(channel.Frame((channel.CALL, 0, 0, meta, b'{"a": 1}')), lambda event, context: event)
+    Context.current_request_id = ""
+    failure.flush()
+
+
 def _run(frame, handler):
     pairs = channel.text_pairs(frame.meta)
     meta = dict(pairs)

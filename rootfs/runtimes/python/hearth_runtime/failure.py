@@ -57,11 +57,19 @@ def send(failure, call):
 
 def flush():
     """The log of a call is complete before its answer leaves."""
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        try:
-            stream.flush()
-        except Exception:
-            pass  # closed or replaced by user code
+    _flush(sys.stdout)
+    _flush(sys.stderr)
+    if sys.stdout is not sys.__stdout__:
+        _flush(sys.__stdout__)
+    if sys.stderr is not sys.__stderr__:
+        _flush(sys.__stderr__)
+
+
+def _flush(stream):
+    try:
+        stream.flush()
+    except Exception:
+        pass  # closed or replaced by user code
 
 
 def _stack(error):

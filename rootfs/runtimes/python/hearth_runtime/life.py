@@ -4,7 +4,7 @@
 import os
 import sys
 
-from hearth_runtime import _hearth, call, channel, context, failure, load, zygote
+from hearth_runtime import _hearth, call, channel, failure, load, log, zygote
 
 EXIT_LOAD_FAILED = 1
 EXIT_CHANNEL_BROKEN = 2
@@ -54,8 +54,10 @@ def _set_up(is_zygote):
     # Line by line, so that the log of a killed call has what it printed.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-    context.set_up_logging()
+    log.set_up_on_import()
     _hearth.protect(not is_zygote)
+    if is_zygote:
+        call.rehearse()
 
 
 def _send_ready(notes, fork=False):

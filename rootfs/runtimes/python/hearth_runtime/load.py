@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from hearth_runtime import _hearth, channel, failure
+from hearth_runtime import _hearth, channel, context, failure
 
 KIND = "load_error"
 
@@ -34,6 +34,7 @@ def prepare(order):
     for name, value in order.env:
         os.environb[name] = value
     time.tzset()
+    context.describe_function()
     if order.processes_max is not None:
         _hearth.limit_processes(order.processes_max)
     try:
