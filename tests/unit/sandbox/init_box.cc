@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "init_box.h"
+#include "tests/unit/sandbox/init_box.h"
 
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -196,69 +195,9 @@ void Box::send(const control::Request& request) {
   control::send(control_.get(), request);
 }
 
-control::Event Box::next(std::chrono::milliseconds patience) {
-  pollfd polled{control_.get(), POLLIN, 0};
-  if (::poll(&polled, 1, int(patience.count())) <= 0) throw std::runtime_error("no event");
-  std::optional<control::Event> event = control::receive_event(control_.get());
-  if (!event) throw std::runtime_error("no event");
-  return std::move(*event);
-}
-
-control::Started Box::next_started() {
-  for (;;) {
-    control::Event event = next();
-    if (auto* started = std::get_if<control::Started>(&event)) return std::move(*started);
-    if (auto* failed = std::get_if<control::Failed>(&event))
-      throw sys::Error(failed->failure.step, failed->failure.object, failed->failure.error);
-    if (!std::holds_alternative<control::Exited>(event)) throw std::runtime_error("not started");
-  }
-}
-
-Failure Box::next_failure() {
-  for (;;) {
-    control::Event event = next();
-    if (auto* failed = std::get_if<control::Failed>(&event)) return failed->failure;
-    if (!std::holds_alternative<control::Exited>(event)) throw std::runtime_error("not failed");
-  }
-}
-
-control::Exited Box::next_exited() {
-  return std::get<control::Exited>(next());
-}
-
 control::Started Box::start(const std::string& mode, control::Role role, control::Stdio stdio) {
   send(control::Start{stdio, role, {"/var/task/fixture", mode}, {"GREETING=hello"}});
   return next_started();
-}
-
-std::string read_all(int fd, std::chrono::milliseconds patience) {
-  std::string text;
-  char buffer[4096];
-  for (;;) {
-    pollfd polled{fd, POLLIN, 0};
-    if (::poll(&polled, 1, int(patience.count())) <= 0) throw std::runtime_error("no end of file");
-    ssize_t size = ::read(fd, buffer, sizeof buffer);
-    if (size < 0 && errno == EAGAIN) continue;
-    if (size <= 0) return text;
-    text.append(buffer, size_t(size));
-  }
-}
-
-std::string tell(const control::Started& process, const std::string& command) {
-  std::string line = command + "\n";
-  check(::send(process.in.get(), line.data(), line.size(), MSG_NOSIGNAL), "send", command);
-  std::string answer;
-  while (answer.empty() || answer.back() != '\n') {
-    pollfd polled{process.in.get(), POLLIN, 0};
-    if (::poll(&polled, 1, 20000) <= 0) throw std::runtime_error("no answer to " + command);
-    char buffer[4096];
-    ssize_t size = ::recv(process.in.get(), buffer, sizeof buffer, 0);
-    if (size < 0 && errno == EAGAIN) continue;
-    if (size <= 0) return "end of file";
-    answer.append(buffer, size_t(size));
-  }
-  answer.pop_back();
-  return answer;
 }
 
 }  // namespace hearth::sandbox

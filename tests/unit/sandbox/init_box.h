@@ -3,15 +3,17 @@
 
 #include <sys/types.h>
 
-#include <chrono>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "sandbox/control.h"
 #include "sandbox/sys/fd.h"
+#include "tests/support/control_talk.h"
 
 namespace hearth::sandbox {
+
+using test::read_all;
+using test::tell;
 
 // hearth-init in namespaces of its own, with what it may rely on and nothing of the spawner: a
 // small root (host's /usr, /tmp, /dev/shm, hidden /proc, the fixture as /var/task/fixture), the
@@ -35,12 +37,10 @@ class Box {
   std::vector<pid_t> processes() const;
 
   void send(const control::Request& request);
-  // Throws std::runtime_error when nothing comes in time.
-  control::Event next(std::chrono::milliseconds patience = std::chrono::seconds(10));
-  // As next, throwing for another kind of event (Exited is passed over, unless asked for).
-  control::Started next_started();
-  Failure next_failure();
-  control::Exited next_exited();
+  control::Event next() { return test::next_event(control()); }
+  control::Started next_started() { return test::next_started(control()); }
+  Failure next_failure() { return test::next_failure(control()); }
+  control::Exited next_exited() { return test::next_exited(control()); }
 
   // Starts the fixture: `mode` is its first argument.
   control::Started start(const std::string& mode, control::Role role = control::Role::kServer,
@@ -50,10 +50,5 @@ class Box {
   sys::Fd control_, pidfd_;
   pid_t pid_ = -1;
 };
-
-// Reads until end of file or `patience` is over; throws then.
-std::string read_all(int fd, std::chrono::milliseconds patience = std::chrono::seconds(20));
-// Sends a line to the fixture over its channel and returns the line it answers with.
-std::string tell(const control::Started& process, const std::string& command);
 
 }  // namespace hearth::sandbox

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
-#include "init_box.h"
+#include "tests/unit/sandbox/init_box.h"
 
 namespace hearth::sandbox {
 namespace {

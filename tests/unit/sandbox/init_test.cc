@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "init_box.h"
 #include "sandbox/spec.h"
 #include "sandbox/sys/error.h"
+#include "tests/unit/sandbox/init_box.h"
 
 namespace hearth::sandbox {
 namespace {

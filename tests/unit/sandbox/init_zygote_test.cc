@@ -7,8 +7,8 @@
 #include <fstream>
 #include <string>
 
-#include "init_box.h"
 #include "sandbox/sys/error.h"
+#include "tests/unit/sandbox/init_box.h"
 
 namespace hearth::sandbox {
 namespace {
