@@ -20,6 +20,7 @@ const char* name_of(Reuse reuse);
 struct HttpTrigger {
   bool is_public = true;
   std::vector<std::string> methods;
+  bool operator==(const HttpTrigger&) const = default;
 };  // empty: any
 
 struct Manifest {
@@ -41,6 +42,7 @@ struct Manifest {
   std::map<std::string, std::string> env;
   std::optional<HttpTrigger> http;
   bool exec_http_env = false;
+  bool operator==(const Manifest&) const = default;
 };
 
 struct ManifestError {
