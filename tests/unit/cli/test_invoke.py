@@ -165,7 +165,8 @@ class Invoke(Case):
         piece = os.urandom(1 << 20)
         self.daemon.on("POST", self.PATH, Answer(chunks=(piece for _ in range(100))))
         script = (
-            "import resource, subprocess, sys; p = subprocess.run(sys.argv[1:], capture_output=True); "
+            "import resource, subprocess, sys\n"
+            "p = subprocess.run(sys.argv[1:], capture_output=True)\n"
             "rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss; "
             "print(len(p.stdout), p.returncode, rss)"
         )
