@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -182,6 +183,23 @@ TEST(Init, RecycleStartsTheTemplateAgainWithEverythingNew) {
   EXPECT_EQ(tell(second, "state env"), "GREETING=hello");
   EXPECT_EQ(read_all(first.log_err.get()), "");
   EXPECT_EQ(box.processes().size(), 2u);
+}
+
+// A process that is traced from outside can be killed, but not be reaped before its tracer has.
+TEST(Init, ProcessesThatDoNotEndAreAFailureInTime) {
+  Box box;
+  control::Started program = box.start("serve");
+  std::vector<pid_t> traced = box.processes();
+  std::erase(traced, box.init());
+  ASSERT_EQ(traced.size(), 1u);
+  ASSERT_EQ(::ptrace(PTRACE_SEIZE, traced[0], nullptr, nullptr), 0);
+  auto begin = std::chrono::steady_clock::now();
+  box.send(control::Recycle{});
+  Failure failure = box.next_failure();
+  EXPECT_EQ(failure.step, "scrub");
+  EXPECT_EQ(failure.error, ETIMEDOUT);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(200));
+  EXPECT_EQ(::waitpid(traced[0], nullptr, __WALL), traced[0]);  // or the sandbox could not end
 }
 
 class InitRecycles : public testing::TestWithParam<Role> {
