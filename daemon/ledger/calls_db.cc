@@ -265,7 +265,10 @@ std::vector<Usage> CallsDb::usage(const Query& query) {
   filter.bind(row);
   std::vector<Usage> rows;
   while (row.step()) {
-    Usage key{row.text(0), row.text(1), row.text(2)};
+    Usage key;
+    key.tenant = row.text(0);
+    key.function = row.text(1);
+    key.day = row.text(2);
     bool same = !rows.empty() && rows.back().tenant == key.tenant &&
                 rows.back().function == key.function && rows.back().day == key.day;
     if (!same && rows.size() == kUsageRowsMax) break;
