@@ -6,6 +6,7 @@
 #define HEARTH_HEARTH_CHANNEL_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #ifdef __cplusplus
@@ -221,6 +222,8 @@ static int hearth_serve(hearth_initialiser init, hearth_handler handler) {
     return 2;
   }
   reply.meta.size = 0;
+  // Programs that the function starts have no business on the channel.
+  fcntl(HEARTH_CHANNEL, F_SETFD, FD_CLOEXEC);
   if (hearth_receive_(&channel) != 1 || channel.header.type != HEARTH_LOAD) return 2;
   if (hearth_load_(&channel, &reply, init) != 0) return 1;
   for (;;) {
