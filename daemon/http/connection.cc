@@ -99,6 +99,7 @@ loop::Task<void> Connection::serve() {
       co_await send_rest(response, left);
     }
     if (keep_alive) parser_.next();
+    account(pending_.size());
   }
   if (welcome_ == Welcome::kRefuse) co_await write_all({shared_.overloaded});
   // Closing now would reset the connection under an answer that the client has not read yet.
@@ -185,6 +186,10 @@ void Connection::settle() {
   if (grew && shared_.counters.buffered_bytes > shared_.limits.buffered_bytes_max && !early_) {
     parser_.refuse({503, "overloaded", "body", "too much is buffered for all clients together",
                     "buffered_bytes_max", shared_.limits.buffered_bytes_max});
+  }
+  if (parser_.state() == Parser::State::kRefused) {  // the others need the room now
+    std::string().swap(request_.body);
+    account(pending_.size());
   }
   if (arrived()) {
     watch(Wait::kNothing);

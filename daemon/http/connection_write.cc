@@ -72,11 +72,10 @@ bool Connection::send_at_once(const Response& response, bool keep_alive, Parts& 
 }
 
 loop::Task<void> Connection::send_rest(Response& response, Parts left) {
-  account(left[0].size() + left[1].size());
+  account(left[0].size() + left[1].size() + pending_.size());
   co_await write_all(left);
   std::string().swap(unsent_head_);
   std::string().swap(response.body);
-  account(0);
 }
 
 loop::Task<void> Connection::send_stream(Response& response, bool keep_alive) {

@@ -162,26 +162,32 @@ void Listener::accept_some() {
     }
     if (errno == EAGAIN) return;
     if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO) continue;
-    ++shared_.counters.accept_failures;
     bool no_descriptor = errno == EMFILE || errno == ENFILE;
-    if (!no_descriptor || !turn_away()) return pause();
+    TurnedAway turned_away = no_descriptor ? turn_away() : TurnedAway::kImpossible;
+    // Without a descriptor accept fails whether somebody waits or not.
+    if (turned_away == TurnedAway::kNobody) return;
+    ++shared_.counters.accept_failures;
+    if (turned_away == TurnedAway::kImpossible) return pause();
   }
 }
 
-// Uses the spare descriptor to take the first client off the queue and tell it. False: even that is
-// not possible.
-bool Listener::turn_away() {
+// Uses the spare descriptor to take the first client off the queue and tell it.
+Listener::TurnedAway Listener::turn_away() {
   spare_.reset();
+  bool nobody = false;
   {
     sys::Fd client(::accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (client) {
       (void)::send(client.get(), shared_.overloaded.data(), shared_.overloaded.size(),
                    MSG_NOSIGNAL);
       (void)::shutdown(client.get(), SHUT_WR);  // as far as it gets
+    } else {
+      nobody = errno == EAGAIN;
     }
   }
   spare_ = sys::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  return static_cast<bool>(spare_);
+  if (nobody) return TurnedAway::kNobody;
+  return spare_ ? TurnedAway::kOne : TurnedAway::kImpossible;
 }
 
 void Listener::pause() {

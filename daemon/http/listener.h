@@ -32,7 +32,8 @@ class Listener {
 
  private:
   void accept_some();
-  bool turn_away();
+  enum class TurnedAway { kOne, kNobody, kImpossible };
+  TurnedAway turn_away();
   void pause();
 
   Shared& shared_;
