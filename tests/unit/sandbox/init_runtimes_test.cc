@@ -61,7 +61,8 @@ with tempfile.TemporaryDirectory() as folder:
     database.commit(); database.close()
     with open(path, 'r+b') as file: mmap.mmap(file.fileno(), 0).close()
 signal.signal(signal.SIGALRM, lambda *_: None); signal.setitimer(signal.ITIMER_REAL, 0.01)
-signal.pause(); os.kill(os.getpid(), 0); os.nice(1); os.sched_setaffinity(0, os.sched_getaffinity(0))
+signal.pause(); os.kill(os.getpid(), 0); os.nice(1)
+os.sched_setaffinity(0, os.sched_getaffinity(0))
 socket.if_nameindex(); os.getrandom(8); ctypes.CDLL(None).getpid()
 print('done')
 )";
@@ -80,7 +81,8 @@ const { Worker } = require('worker_threads'), { execFileSync } = require('child_
   await fs.promises.writeFile('/tmp/a', 'x'.repeat(100000));
   await fs.promises.copyFile('/tmp/a', '/tmp/b');
   await fs.promises.rm('/tmp/a');
-  await new Promise((done, failed) => new Worker('1', { eval: true }).on('exit', done).on('error', failed));
+  await new Promise((done, failed) =>
+    new Worker('1', { eval: true }).on('exit', done).on('error', failed));
   await new Promise((done) => zlib.gzip('x', done));
   require('crypto').pbkdf2Sync('a', 'b', 1000, 32, 'sha256');
   new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
