@@ -61,29 +61,46 @@ std::string json_string(std::string_view text) {
   return out += '"';
 }
 
-Response error_response(int status, std::string_view kind, std::string_view stage,
-                        std::string_view message, std::string_view limit, std::string_view value,
-                        std::string_view call_id, std::optional<std::chrono::seconds> retry_after) {
+Response error_response(int status, const ErrorBody& error) {
   Response response;
   response.status = status;
   response.headers.set("Content-Type", "application/json");
-  if (retry_after) {
-    response.headers.set("Retry-After", fmt::format_int(retry_after->count()).c_str());
+  if (error.retry_after) {
+    auto seconds = std::chrono::ceil<std::chrono::seconds>(*error.retry_after).count();
+    response.headers.set("Retry-After", fmt::format_int(seconds).c_str());
   }
   std::string& out = response.body;
   out = "{\"error\":{";
-  append_field(out, "kind", kind);
-  append_field(out, "stage", stage);
-  append_field(out, "message", message);
-  append_field(out, "limit", limit);
-  if (is_number(value)) {
-    out.append(",\"value\":").append(value);
+  append_field(out, "kind", error.kind);
+  append_field(out, "stage", error.stage);
+  append_field(out, "message", error.message);
+  append_field(out, "limit", error.limit);
+  if (is_number(error.value)) {
+    out.append(",\"value\":").append(error.value);
   } else {
-    append_field(out, "value", value);
+    append_field(out, "value", error.value);
   }
-  append_field(out, "call_id", call_id);
+  append_field(out, "call_id", error.call_id);
+  if (!error.type.empty() || !error.stack.empty()) {
+    append_field(out, "type", error.type);
+    append_field(out, "stack", error.stack);
+  }
   out += "}}\n";
   return response;
+}
+
+Response error_response(int status, std::string_view kind, std::string_view stage,
+                        std::string_view message, std::string_view limit, std::string_view value,
+                        std::string_view call_id, std::optional<std::chrono::seconds> retry_after) {
+  ErrorBody error;
+  error.kind = kind;
+  error.stage = stage;
+  error.message = message;
+  error.limit = limit;
+  error.value = value;
+  error.call_id = call_id;
+  error.retry_after = retry_after;
+  return error_response(status, error);
 }
 
 }  // namespace hearth::http

@@ -23,6 +23,11 @@ void Poll::on_readable(std::function<void()> ready) {
   ask(wanted());
 }
 
+void Poll::when_writable(std::function<void()> ready) {
+  when_writable_ = std::move(ready);
+  ask(wanted());
+}
+
 void Poll::pause_reading(bool paused) {
   if (paused == paused_) return;
   paused_ = paused;
@@ -49,7 +54,7 @@ void Poll::link(int direction, Waiter& waiter) {
 int Poll::wanted() const {
   int events = 0;
   if ((on_readable_ && !paused_) || !readers_.empty()) events |= UV_READABLE;
-  if (!writers_.empty()) events |= UV_WRITABLE;
+  if (when_writable_ || !writers_.empty()) events |= UV_WRITABLE;
   if (on_hangup_) events |= UV_DISCONNECT;
   return events;
 }
@@ -81,6 +86,11 @@ void Poll::deliver(int direction) {
   if (!waiting.empty()) {
     // Still asked for afterwards: who was woken will most likely wait again before the next poll.
     loop_.wake(waiting.front());
+  } else if (direction == UV_WRITABLE && when_writable_) {
+    std::function<void()> ready = std::move(when_writable_);
+    when_writable_ = nullptr;
+    ask(wanted());
+    ready();
   } else if (direction == UV_READABLE && on_readable_) {
     if (!paused_) on_readable_();
   } else {

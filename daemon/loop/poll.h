@@ -45,6 +45,8 @@ class Poll {
   // Called on every turn while there is something to read; an empty function ends that. The
   // function may call any member but must not destroy the object.
   void on_readable(std::function<void()> ready);
+  // Called once, when the descriptor takes bytes again. For writers that are no coroutine.
+  void when_writable(std::function<void()> ready);
   // Stops and resumes the calls of on_readable's function.
   void pause_reading(bool paused);
   // Called when the peer has closed its sending side or the connection broke, also while reading is
@@ -65,7 +67,7 @@ class Poll {
   int hints_ = 0;  // came when nobody waited
   bool paused_ = false;
   WaitList readers_, writers_;
-  std::function<void()> on_readable_, on_hangup_;
+  std::function<void()> on_readable_, when_writable_, on_hangup_;
   Handle<uv_poll_t> handle_;
 };
 

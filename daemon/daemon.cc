@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/daemon.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+
+#include <cstdlib>
+
+#include "daemon/api/api.h"
+#include "daemon/build_info.h"
+#include "daemon/counters.h"
+#include "daemon/deploy.h"
+#include "daemon/fleet.h"
+#include "daemon/http/server.h"
+#include "daemon/journal.h"
+#include "daemon/loop/deadline.h"
+#include "daemon/loop/on_signal.h"
+#include "daemon/watch.h"
+#include "sandbox/sys/error.h"
+#include "sandbox/sys/log.h"
+
+namespace hearth::daemon {
+using loop::Task;
+namespace {
+
+ledger::Ledger::Options ledger_options(const Config& config) {
+  ledger::Ledger::Options options;
+  options.database_path = config.state_dir + "/ledger.db";
+  options.table_path = config.state_dir + "/inflight";
+  options.durability = config.ledger.durability;
+  options.slots = config.ledger.slots;
+  options.keep_days = config.ledger.keep_days;
+  return options;
+}
+
+ledger::LogStore::Options log_options(const Config& config) {
+  ledger::LogStore::Options options;
+  options.dir = config.state_dir + "/logs";
+  options.file_bytes_max = uint64_t{config.logs.file_mb_max} << 20;
+  options.files_max = config.logs.files_max;
+  options.call_bytes_max = uint64_t{config.logs.call_kb_max} << 10;
+  return options;
+}
+
+FleetOptions fleet_options(const Config& config) {
+  FleetOptions options;
+  options.pool = config.pool;
+  options.limits_max = limits_max_of(config);
+  options.default_image = config.default_image;
+  options.load_limit = std::chrono::milliseconds(config.deploy.load_timeout_ms);
+  options.zygote_calls_max = config.sandbox.zygote_calls_max;
+  options.zygote_age_max = std::chrono::minutes(config.sandbox.zygote_minutes_max);
+  return options;
+}
+
+DeployOptions deploy_options(const Config& config) {
+  return {config.state_dir, config.default_image, config.host_image, config.deploy.bundle, config.sandbox.manifest};
+}
+
+ApiOptions api_options(const Config& config, const Identity& identity) {
+  ApiOptions options;
+  options.state_dir = config.state_dir;
+  options.version = kVersion;
+  options.admin_gid = identity.admin_gid;
+  options.pool_memory_bytes = config.pool.memory_bytes_max;
+  return options;
+}
+
+// What the cgroup of a call that was running when hearthd died still tells.
+void read_leftover(ledger::Record& record, const std::string& cgroup_base) {
+  std::string tenant = fmt::format("{}/tenants/{}", cgroup_base, record.tenant);
+  CpuCounters cpu;
+  for (const std::string& path : {fmt::format("{}/functions/{}/s-{}", tenant, record.function, record.sandbox),
+                                  fmt::format("{}/generic/s-{}", tenant, record.sandbox)}) {
+    CpuCounters found = read_cpu_at(path);
+    if (found.user_us + found.system_us != 0) cpu = found;
+  }
+  if (cpu.user_us > record.cpu_user_base_us) record.cpu_user_us = cpu.user_us - record.cpu_user_base_us;
+  if (cpu.system_us > record.cpu_system_base_us) record.cpu_system_us = cpu.system_us - record.cpu_system_base_us;
+  // When it ended is unknown; that it ran is charged by its CPU time, the least that it can have taken.
+  record.run_us = record.cpu_user_us + record.cpu_system_us;
+  record.total_us = record.queue_us + record.init_us + record.run_us;
+  bill(record);
+}
+
+// The whole daemon; members are torn down in reverse order.
+class Daemon {
+ public:
+  Daemon(const Options& options, const Identity& identity, sandbox::SpawnerClient& spawner, const std::string& cgroup_base)
+      : config_(options.config),
+        cgroup_base_(cgroup_base),
+        registry_(config_.state_dir + "/hearth.db"),
+        ledger_(ledger_options(config_)),
+        logs_(log_options(config_)),
+        spawner_(loop_, spawner, [this] { spawner_lost(); }),
+        fleet_(loop_, spawner_, logs_, fleet_options(config_)),
+        services_{loop_, registry_, fleet_, ledger_, logs_, metrics_, config_.limits, config_.ledger.durability,
+                  uint64_t{config_.logs.call_kb_kill} << 10, false},
+        deployer_(services_, deploy_options(config_)),
+        api_(services_, deployer_, api_options(config_, identity),
+             [this]() -> const http::Counters& { return server_.counters(); }),
+        server_(loop_, config_.http, [this](http::Request& request) { return api_.handle(request); },
+                [this](const http::Request& request, http::Admission& admission) { admit(request, admission); }),
+        ledger_poll_(loop_, ledger_.notify_fd()),
+        terminate_(loop_, SIGTERM, [this] { stop(); }),
+        interrupt_(loop_, SIGINT, [this] { stop(); }),
+        tasks_(loop_, [](std::exception_ptr error) { std::rethrow_exception(error); }) {
+    recover(spawner, cgroup_base);
+  }
+
+  int run(Listeners listeners) {
+    ledger_poll_.on_readable([this] { ledger_.poll(); });
+    tasks_.add(watch_budgets(loop_, fleet_, config_.limits));
+    for (const registry::Tenant& tenant : registry_.tenants()) fleet_.set_tenant(tenant.name, tenant.concurrency_max);
+    for (const auto& version : registry_.live()) fleet_.add_function(version);
+    for (size_t i = 0; i < listeners.sockets.size(); ++i) {
+      server_.adopt_listener(std::move(listeners.sockets[i]));
+      sys::log::info("listening", {{"address", listeners.names[i]}});
+    }
+    bool strict = config_.limits == sandbox::LimitsMode::kStrict;
+    sys::log::info("ready", {{"version", kVersion}, {"limits", strict ? "strict" : "best-effort"},
+                             {"functions", registry_.live().size()}, {"state", config_.state_dir},
+                             {"cgroup", cgroup_base_}});
+    ::sd_notifyf(0, "READY=1\nSTATUS=%zu functions, limits %s", registry_.live().size(), strict ? "strict" : "best-effort");
+    loop_.run();
+    return exit_status_;
+  }
+
+ private:
+  // Archives are larger than calls may be, and go to a file.
+  void admit(const http::Request& request, http::Admission& admission) {
+    if (!request.peer.unix || request.method != "POST" || !request.path.ends_with("/functions")) return;
+    admission.body_bytes_max = uint64_t{config_.deploy.upload_mb_max} << 20;
+    admission.body_directory = config_.state_dir + "/uploads";
+  }
+
+  void recover(sandbox::SpawnerClient& spawner, const std::string& cgroup_base) {
+    size_t interrupted = ledger_.recover([&](ledger::Record& record) { read_leftover(record, cgroup_base); });
+    if (interrupted != 0) sys::log::warning("calls interrupted by the last stop were recorded", {{"calls", interrupted}});
+    spawner.purge(kPurgeRequest);
+    deployer_.clean_up();
+    ledger_.start();
+  }
+
+  // First signal: no new work, finish what runs. Second: kill what runs.
+  void stop() {
+    if (services_.draining) {
+      sys::log::warning("stopping at once");
+      return finish(EXIT_SUCCESS);
+    }
+    services_.draining = true;
+    ::sd_notify(0, "STOPPING=1");
+    sys::log::info("stopping: calls in flight finish", {{"running", fleet_.counts().running}});
+    tasks_.add(drain());
+  }
+
+  Task<void> drain() {
+    server_.begin_drain();
+    fleet_.drain();
+    auto limit = std::chrono::milliseconds(config_.drain_ms_max);
+    bool done = (co_await loop::with_deadline(loop_, all_finished(), limit)).has_value();
+    if (!done) sys::log::warning("calls still ran at the end of the drain and were killed", {{"drain_ms_max", config_.drain_ms_max}});
+    finish(EXIT_SUCCESS);
+  }
+
+  Task<void> all_finished() {
+    co_await server_.drained();
+    co_await fleet_.drained();
+  }
+
+  void spawner_lost() {
+    sys::log::error("hearth-spawner is gone, so every sandbox is too; a restart recovers the records");
+    finish(EXIT_FAILURE);
+  }
+
+  void finish(int status) {
+    exit_status_ = status;
+    loop_.stop();
+  }
+
+  static constexpr uint64_t kPurgeRequest = ~uint64_t{0};
+
+  Config config_;
+  std::string cgroup_base_;
+  int exit_status_ = EXIT_SUCCESS;
+  loop::Loop loop_;
+  registry::Registry registry_;
+  ledger::Ledger ledger_;
+  ledger::LogStore logs_;
+  Metrics metrics_;
+  Spawner spawner_;
+  Fleet fleet_;
+  Services services_;
+  Deployer deployer_;
+  Api api_;
+  http::Server server_;
+  loop::Poll ledger_poll_;
+  loop::OnSignal terminate_, interrupt_;
+  loop::TaskSet tasks_;
+};
+
+}  // namespace
+
+void set_up_log(const Config& config) {
+  sys::log::set_level(config.log_level);
+  if (journal::is_stderr()) sys::log::set_sink(journal::write);
+}
+
+int serve(const Options& options, const Identity& identity, sandbox::SpawnerClient& spawner,
+          const std::string& cgroup_base, Listeners listeners) {
+  ::signal(SIGPIPE, SIG_IGN);
+  Daemon daemon(options, identity, spawner, cgroup_base);
+  return daemon.run(std::move(listeners));
+}
+
+}  // namespace hearth::daemon

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// One call, in order. Read this first.
+#include "daemon/invocation.h"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include "daemon/call_errors.h"
+#include "daemon/call_meter.h"
+#include "daemon/runtime.h"
+#include "sandbox/frame.h"
+
+namespace hearth::daemon {
+using ledger::Outcome;
+using loop::Task;
+using registry::Version;
+namespace {
+
+std::string meta_of(const Call& call, const Version& version) {
+  using sandbox::frame::append_meta;
+  std::string meta;
+  append_meta(meta, "request_id", call.id.text());
+  uint64_t deadline_ms = unix_microseconds() / 1000 + version.manifest.timeout_ms;
+  append_meta(meta, "deadline_ms", fmt::format("{}", deadline_ms));
+  meta += call.meta;
+  return meta;
+}
+
+// The deadline counts from here: waiting for a sandbox is bounded by the pool.
+CallInput input_of(const Call& call, const Version& version, const std::string& meta) {
+  static uint64_t number = 0;
+  CallInput input;
+  input.number = ++number;
+  input.meta = meta;
+  input.body = call.body;
+  input.start_on_arrival = version.manifest.exec_http_env;
+  if (input.start_on_arrival) input.raw_env = call.raw_env;
+  input.last = version.manifest.reuse != registry::Reuse::kProcess;
+  input.deadline = Clock::now() + std::chrono::milliseconds(version.manifest.timeout_ms);
+  input.output_bytes_max = uint64_t{version.manifest.output_kb} << 10;
+  input.budget.cpu_us = uint64_t{version.manifest.cpu_ms} * 1000;
+  input.budget.memory_bytes = uint64_t{version.manifest.memory_mb} << 20;
+  input.budget.processes = version.manifest.processes_max;
+  return input;
+}
+
+// Could the sandbox serve again? Only when its process answered in turn.
+bool is_clean(const CallOutput& output, const Version& version) {
+  if (output.end == End::kReplied || output.end == End::kError) return true;
+  bool raw = !is_framed(version.manifest.runtime);
+  return raw && output.end == End::kExited && WIFEXITED(output.wait_status);  // a program's way to say "error"
+}
+
+}  // namespace
+
+Task<Answer> invoke(Services& services, Call call) {
+  std::shared_ptr<const Version> version = services.registry.find(call.tenant, call.function);
+  if (!version) co_return refused(services, not_found(services.registry, call));
+  if (auto error = check_request(*version, call)) co_return refused(services, std::move(*error));
+  if (auto error = admit(services)) co_return refused(services, std::move(*error));
+
+  std::variant<Lease, Refused> leased = co_await services.fleet.lease(version);
+  if (auto* refusal = std::get_if<Refused>(&leased)) {
+    co_return not_leased(services, call, *version, std::move(*refusal));
+  }
+  Lease lease = std::move(std::get<Lease>(leased));
+  Worker& worker = lease.worker();
+
+  // From here on the call has a record, whatever happens: the meter finishes it even if this task is destroyed.
+  Meter meter(services, call, *version, lease);
+  if (!meter.claimed()) {
+    lease.keep();
+    co_return refused(services, ledger_full(services));
+  }
+  std::string meta = meta_of(call, *version);
+  CallOutput output = co_await worker.call(input_of(call, *version, meta));
+  meter.run_ended();
+
+  Outcome outcome = co_await diagnose(services, worker, *version, output);
+  if (is_clean(output, *version)) {
+    lease.keep();
+  } else {
+    // Nothing survives the answer: every process of the call is gone before it leaves.
+    worker.kill();
+    co_await worker.gone();
+  }
+  Answer answer;
+  answer.record = meter.finish(outcome, output.body.size());
+  if (services.durability == ledger::Durability::kHost) co_await meter.committed();
+
+  if (outcome != Outcome::kOk) answer.error = call_error(outcome, output, *version, services);
+  answer.meta = std::move(output.meta);
+  answer.body = std::move(output.body);
+  co_return answer;
+}
+
+}  // namespace hearth::daemon

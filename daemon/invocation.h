@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/fleet.h"
+#include "daemon/ledger/ledger.h"
+#include "daemon/ledger/log_store.h"
+#include "daemon/metrics.h"
+#include "daemon/registry/registry.h"
+
+namespace hearth::daemon {
+
+// What a call needs of the daemon. Everything outlives every call.
+struct Services {
+  loop::Loop& loop;
+  registry::Registry& registry;
+  Fleet& fleet;
+  ledger::Ledger& ledger;
+  ledger::LogStore& logs;
+  Metrics& metrics;
+  sandbox::LimitsMode limits = sandbox::LimitsMode::kStrict;
+  ledger::Durability durability = ledger::Durability::kProcess;
+  uint64_t log_bytes_kill = 64u << 20;  // a call that writes more log than this is ended
+  bool draining = false;
+};
+
+struct Call {
+  ledger::Ulid id;
+  std::string tenant, function;
+  ledger::Trigger trigger = ledger::Trigger::kCli;
+  std::string meta;                  // the trigger's part of the call frame's meta
+  std::vector<std::string> raw_env;  // for exec with http_env: NAME=VALUE
+  std::string_view body;             // borrowed until the invocation's task is done
+  std::string_view method;           // by HTTP, checked against the manifest's list
+  Clock::time_point received = Clock::now();
+  uint64_t received_at_us = 0;       // Unix
+};
+
+// Why a call was refused or failed, in the words of the API.
+struct CallError {
+  int status = 500;
+  std::string kind, stage, message, limit, value;
+  std::string type, stack;  // the function's own error
+  std::optional<std::chrono::milliseconds> retry_after;
+};
+
+struct Answer {
+  std::optional<CallError> error;
+  std::string meta, body;               // the reply
+  std::optional<ledger::Record> record; // absent: the call never reached a sandbox
+};
+
+// One call from look-up to record. Destroying the task (the client went away) kills the call's processes and
+// records it as cancelled.
+loop::Task<Answer> invoke(Services& services, Call call);
+
+}  // namespace hearth::daemon

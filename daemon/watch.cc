@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/watch.h"
+
+#include "daemon/counters.h"
+#include "daemon/loop/sleep.h"
+
+namespace hearth::daemon {
+namespace {
+
+constexpr std::chrono::milliseconds kPeriod(10);
+
+void check_cpu(Worker& worker) {
+  const Budget& budget = worker.budget();
+  if (budget.cpu_us == 0) return;
+  CpuCounters cpu = read_cpu(worker.descriptors());
+  if (cpu.user_us + cpu.system_us - worker.cpu_base_us() > budget.cpu_us) worker.end_call(End::kCpuExceeded);
+}
+
+void check_memory_and_processes(Worker& worker) {
+  const Budget& budget = worker.budget();
+  int procs = worker.descriptors().cgroup_procs.get();
+  // PID 1 is ours, and so is a zygote that waits: neither counts against the function.
+  if (count_processes(procs) > budget.processes + 2) return worker.end_call(End::kProcessesExceeded);
+  uint64_t bytes = sum_anonymous_memory(procs);
+  worker.saw_memory(bytes);
+  if (bytes > budget.memory_bytes) worker.end_call(End::kMemoryExceeded);
+}
+
+}  // namespace
+
+loop::Task<void> watch_budgets(loop::Loop& loop, Fleet& fleet, sandbox::LimitsMode mode) {
+  for (;;) {
+    co_await fleet.some_call();  // an idle host is not woken
+    co_await loop::Sleep(loop, kPeriod);
+    fleet.for_each_calling([mode](Worker& worker) {
+      check_cpu(worker);
+      if (mode == sandbox::LimitsMode::kBestEffort) check_memory_and_processes(worker);
+    });
+  }
+}
+
+}  // namespace hearth::daemon
