@@ -47,8 +47,8 @@ TEST(PoolMemory, EvictsWhatIsCalledLeast) {
 
 TEST(PoolMemory, EvictsWhatOccupiesMostForTheSameUse) {
   SimulatedHost host(limits_of(1024), {});
-  const FunctionId large = host.deploy(function_of("t", "large", 768 * kMiB), milliseconds(5));
   const FunctionId small = host.deploy(function_of("t", "small", 128 * kMiB), milliseconds(5));
+  const FunctionId large = host.deploy(function_of("t", "large", 768 * kMiB), milliseconds(5));
   const FunctionId third = host.deploy(function_of("t", "third", 256 * kMiB), milliseconds(5));
   host.call(small);
   host.run_for(seconds(1));
@@ -65,15 +65,17 @@ TEST(PoolMemory, WhatIsNotUsedAgesAgainstWhatIs) {
   const FunctionId once_busy = host.deploy(function_of("t", "old"), milliseconds(1));
   for (int i = 0; i < 20; ++i) host.call_at(host.now() + milliseconds(50 * i), once_busy);
   host.run_for(seconds(2));
-  // Two others take turns in the other half; each eviction advances the clock.
-  const FunctionId a = host.deploy(function_of("t", "a"), milliseconds(1));
-  const FunctionId b = host.deploy(function_of("t", "b"), milliseconds(1));
+  // Others, each called once, follow each other in the other half; each eviction advances the
+  // clock, and once it has passed the worth of twenty calls, those count no more.
   for (int i = 0; i < 60; ++i) {
-    host.call(i % 2 ? a : b);
+    const FunctionId other = host.deploy(function_of("t", std::to_string(i)), milliseconds(1));
+    host.call(other);
     host.run_for(milliseconds(300));
+    if (i == 5) {
+      EXPECT_EQ(host.pool().counts(once_busy).ready, 1u);
+    }
   }
   EXPECT_EQ(host.pool().counts(once_busy).ready, 0u);
-  EXPECT_EQ(host.pool().counts().ready, 2u);
 }
 
 TEST(PoolMemory, GenericSandboxesGoFirstAndWarmMinLast) {
@@ -154,6 +156,36 @@ TEST(PoolMemory, ASpecialisedGenericSandboxNeedsOnlyTheDifference) {
   host.run_for(seconds(1));
   EXPECT_EQ(host.outcome(call).start, Start::kGeneric);
   EXPECT_EQ(host.pool().counts().generic, 0u) << "there is no room for another";
+}
+
+TEST(PoolMemory, AGenericSandboxThatTheCallCanUseIsNotEvictedForIt) {
+  SimulatedHost host(limits_of(200), {});
+  const FunctionId other = host.deploy(function_of("t", "other"), milliseconds(5));
+  host.call(other);
+  host.run_for(seconds(1));
+  Function function = function_of("t", "f");
+  function.generic_key = "k";
+  const FunctionId id = host.deploy(function, milliseconds(5));
+  host.run_for(seconds(1));
+  const CallId call = host.call(id);
+  host.run_for(seconds(1));
+  EXPECT_EQ(host.outcome(call).start, Start::kGeneric);
+  EXPECT_EQ(host.pool().counts(other).ready, 0u);
+}
+
+TEST(PoolMemory, WarmMinTakesTheRoomOfGenericSandboxes) {
+  SimulatedHost host(limits_of(150), {});
+  Function base_function = function_of("t", "base");
+  base_function.generic_key = "k";
+  host.deploy(base_function, milliseconds(5));
+  host.run_for(seconds(1));
+  EXPECT_EQ(host.pool().counts().generic, 1u);
+  Function kept_function = function_of("t", "kept");
+  kept_function.warm_min = 1;
+  const FunctionId kept = host.deploy(kept_function, milliseconds(5));
+  host.run_for(seconds(1));
+  EXPECT_EQ(host.pool().counts(kept).ready, 1u);
+  EXPECT_EQ(host.pool().counts().generic, 0u);
 }
 
 TEST(PoolMemory, SandboxesMaxIsKeptLikeMemory) {
@@ -244,6 +276,10 @@ TEST(PoolKeepAlive, AGenericSandboxGoesWithTheLastFunctionOfItsKey) {
   const FunctionId id = host.deploy(function, milliseconds(5));
   host.run_for(seconds(1));
   host.retire(id);
+  host.run_for(seconds(1));
+  EXPECT_TRUE(host.pool().drained());
+  const FunctionId second = host.deploy(function, milliseconds(5));
+  host.retire(second);  // while it is being built
   host.run_for(seconds(1));
   EXPECT_TRUE(host.pool().drained());
 }
