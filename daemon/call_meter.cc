@@ -10,8 +10,8 @@ using ledger::Record;
 namespace {
 
 uint64_t microseconds(Clock::duration duration) {
-  return static_cast<uint64_t>(
-      std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::microseconds>(duration).count()));
+  return static_cast<uint64_t>(std::max<int64_t>(
+      0, std::chrono::duration_cast<std::chrono::microseconds>(duration).count()));
 }
 
 void copy_name(char (&target)[64], const std::string& name) {
@@ -56,7 +56,8 @@ Meter::Meter(Services& services, const Call& call, const registry::Version& vers
   worker_.begin_counters(base_);
   ledger::LogStore& logs = services.logs;
   worker_.set_log(
-      [&logs, tenant = call.tenant, function = call.function, id = call.id](LogStream stream, std::string_view bytes) {
+      [&logs, tenant = call.tenant, function = call.function, id = call.id](
+          LogStream stream, std::string_view bytes) {
         logs.append(tenant, function, id, ledger::Stream(int(stream)), bytes);
       },
       services.log_bytes_kill);
@@ -68,7 +69,9 @@ Meter::~Meter() {
   (void)finish(Outcome::kCancelled, 0);
 }
 
-void Meter::run_ended() { ended_ = Clock::now(); }
+void Meter::run_ended() {
+  ended_ = Clock::now();
+}
 
 void Meter::read_counters(Record& record) {
   CpuCounters cpu = read_cpu(worker_.descriptors());
@@ -84,9 +87,10 @@ void Meter::read_counters(Record& record) {
 Record Meter::finish(Outcome outcome, uint64_t out_bytes) {
   finished_ = true;
   if (ended_ == Clock::time_point{}) ended_ = Clock::now();
-  // A process that serves on wrote its log before its answer, and the loop read it in that order; one that is done may have left
-  // its last lines in the pipes.
-  if (version_.manifest.reuse != registry::Reuse::kProcess || outcome != Outcome::kOk) worker_.drain_logs();
+  // A process that serves on wrote its log before its answer, and the loop read it in that order;
+  // one that is done may have left its last lines in the pipes.
+  if (version_.manifest.reuse != registry::Reuse::kProcess || outcome != Outcome::kOk)
+    worker_.drain_logs();
 
   Record& record = services_.ledger.record(slot_);
   record.outcome = outcome;

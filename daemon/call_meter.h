@@ -7,8 +7,9 @@ namespace hearth::daemon {
 
 uint64_t unix_microseconds();
 
-// A call's record from dispatch on: takes a slot of the in-flight table when made, and finishes it: with finish(), or, when it
-// is destroyed before (the client went away), by killing the sandbox and recording the call as cancelled.
+// A call's record from dispatch on: takes a slot of the in-flight table when made, and finishes it:
+// with finish(), or, when it is destroyed before (the client went away), by killing the sandbox and
+// recording the call as cancelled.
 class Meter {
  public:
   Meter(Services& services, const Call& call, const registry::Version& version, Lease& lease);
@@ -32,7 +33,8 @@ class Meter {
   bool finished_ = false;
   Clock::time_point received_, dispatched_, ended_{};
   CpuCounters base_;
-  std::shared_ptr<loop::Event> on_disk_;  // shared with the ledger, which may outlive a cancelled call
+  std::shared_ptr<loop::Event>
+      on_disk_;  // shared with the ledger, which may outlive a cancelled call
 };
 
 }  // namespace hearth::daemon

@@ -14,7 +14,8 @@ namespace hearth::daemon {
 namespace frame = sandbox::frame;
 namespace {
 
-// One read takes a whole small frame. Shared by all channels: the loop thread is the only user, and nothing stays in it.
+// One read takes a whole small frame. Shared by all channels: the loop thread is the only user, and
+// nothing stays in it.
 std::array<char, 64 * 1024> scratch;
 
 }  // namespace

@@ -13,9 +13,10 @@
 
 namespace hearth::daemon {
 
-// hearthd's end of a runtime's channel: frames out, frames in, one at a time each way. Whatever arrives out of
-// turn (a second frame before the first was taken, a malformed header, a body above the bound) breaks the channel for
-// good: the process behind it is hostile or sick. Destruction closes it. Never throws for what the peer does.
+// hearthd's end of a runtime's channel: frames out, frames in, one at a time each way. Whatever
+// arrives out of turn (a second frame before the first was taken, a malformed header, a body above
+// the bound) breaks the channel for good: the process behind it is hostile or sick. Destruction
+// closes it. Never throws for what the peer does.
 class Channel {
  public:
   enum class State { kOpen, kEnded, kBroken, kTooLarge };
@@ -25,7 +26,8 @@ class Channel {
     std::string body;
   };
 
-  // `changed` is called on the loop thread when a frame is complete, all is sent, or the state changed.
+  // `changed` is called on the loop thread when a frame is complete, all is sent, or the state
+  // changed.
   Channel(loop::Loop& loop, sys::Fd fd, std::function<void()> changed);
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;

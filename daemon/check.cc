@@ -44,16 +44,20 @@ std::string check_cgroups(const Config& config) {
   }
   if (missing.empty()) return fmt::format("{} has every controller", path);
   if (config.limits == sandbox::LimitsMode::kBestEffort) {
-    return fmt::format("{} lacks{}; limits are kept by weaker means, which status and records name", path, missing);
+    return fmt::format("{} lacks{}; limits are kept by weaker means, which status and records name",
+                       path, missing);
   }
-  throw std::runtime_error(fmt::format(
-      "{} lacks{}; run hearthd as a service with Delegate=yes, or accept weaker limits with --limits=best-effort", path, missing));
+  throw std::runtime_error(
+      fmt::format("{} lacks{}; run hearthd as a service with Delegate=yes, or accept weaker limits "
+                  "with --limits=best-effort",
+                  path, missing));
 }
 
 std::string check_programs(const Options& options) {
   for (const char* name : {"hearth-spawner", "hearth-init", "runtimes"}) {
     if (!fs::exists(options.libexec_dir + "/" + name)) {
-      throw std::runtime_error(fmt::format("{}/{} is missing; install Hearth with `meson install`", options.libexec_dir, name));
+      throw std::runtime_error(fmt::format("{}/{} is missing; install Hearth with `meson install`",
+                                           options.libexec_dir, name));
     }
   }
   return options.libexec_dir;
@@ -62,13 +66,17 @@ std::string check_programs(const Options& options) {
 std::string check_images(const Config& config) {
   size_t images = 0;
   std::error_code none;
-  for (const fs::directory_entry& entry : fs::directory_iterator(config.state_dir + "/images", none)) {
+  for (const fs::directory_entry& entry :
+       fs::directory_iterator(config.state_dir + "/images", none)) {
     images += fs::is_directory(entry.path() / "rootfs") ? 1 : 0;
   }
   if (images == 0 && !config.host_image) {
-    throw std::runtime_error("no image; make one with `hearth image build python3`, or set host_image = true for development");
+    throw std::runtime_error(
+        "no image; make one with `hearth image build python3`, or set host_image = true for "
+        "development");
   }
-  return fmt::format("{} built{}", images, config.host_image ? ", and the host's own /usr (development)" : "");
+  return fmt::format("{} built{}", images,
+                     config.host_image ? ", and the host's own /usr (development)" : "");
 }
 
 }  // namespace
@@ -78,14 +86,18 @@ int check_host(const Options& options) {
   Report report;
   report.check("configuration", [&] { return options.config_path; });
   report.check("privileges", [] {
-    if (::geteuid() != 0) throw std::runtime_error("hearthd starts as root (and gives it up); run it as a service or with sudo");
+    if (::geteuid() != 0)
+      throw std::runtime_error(
+          "hearthd starts as root (and gives it up); run it as a service or with sudo");
     return std::string("root");
   });
-  report.check("user", [&] { return fmt::format("{} is uid {}", config.user, find_identity(config).uid); });
+  report.check("user",
+               [&] { return fmt::format("{} is uid {}", config.user, find_identity(config).uid); });
   report.check("programs", [&] { return check_programs(options); });
   report.check("cgroups", [&] { return check_cgroups(config); });
   report.check("images", [&] { return check_images(config); });
-  std::cout << (report.failed() ? "hearthd would not serve here; `hearth doctor` says more\n" : "hearthd would start\n");
+  std::cout << (report.failed() ? "hearthd would not serve here; `hearth doctor` says more\n"
+                                : "hearthd would start\n");
   return report.failed() ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

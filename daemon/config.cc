@@ -106,7 +106,8 @@ Section deploy_section(Draft& draft) {
 Section ledger_section(Draft& draft) {
   Config::Ledger& l = draft.config.ledger;
   using ledger::Durability;
-  return {{{"durability", settings::choice(&l.durability, {{"process", Durability::kProcess}, {"host", Durability::kHost}})},
+  return {{{"durability", settings::choice(&l.durability, {{"process", Durability::kProcess},
+                                                           {"host", Durability::kHost}})},
            {"slots", Number{&l.slots, 64, 1u << 20}},
            {"keep_days", Number{&l.keep_days, 0, 100'000}}},
           {}};
@@ -130,9 +131,12 @@ std::vector<Key> keys_of(Draft& draft) {
           {"state_dir", settings::Text{&c.state_dir, 255, absolute}},
           {"runtime_dir", settings::Text{&c.runtime_dir, 90, absolute}},
           {"listen", settings::Text{&c.listen, 255, {}}},
-          {"limits", settings::choice(&c.limits, {{"strict", LimitsMode::kStrict}, {"best-effort", LimitsMode::kBestEffort}})},
-          {"log_level", settings::choice(&c.log_level, {{"error", Level::kError}, {"warning", Level::kWarning},
-                                                        {"info", Level::kInfo}, {"debug", Level::kDebug}})},
+          {"limits", settings::choice(&c.limits, {{"strict", LimitsMode::kStrict},
+                                                  {"best-effort", LimitsMode::kBestEffort}})},
+          {"log_level", settings::choice(&c.log_level, {{"error", Level::kError},
+                                                        {"warning", Level::kWarning},
+                                                        {"info", Level::kInfo},
+                                                        {"debug", Level::kDebug}})},
           {"host_image", settings::Flag{&c.host_image}},
           {"default_image", settings::Text{&c.default_image, 63, {}}},
           {"drain_ms_max", Number{&c.drain_ms_max, 0, 86'400'000}},
@@ -179,18 +183,22 @@ Config default_config() {
 std::variant<Config, ConfigError> parse_config(std::string_view text) {
   Draft draft;
   auto read = settings::read(text, keys_of(draft));
-  if (auto* error = std::get_if<settings::Error>(&read)) return ConfigError{error->line, error->column, error->message};
+  if (auto* error = std::get_if<settings::Error>(&read))
+    return ConfigError{error->line, error->column, error->message};
   const auto& positions = std::get<settings::Positions>(read);
   convert(draft);
   const Config& c = draft.config;
   if (c.pool.idle_min > c.pool.idle_max) {
     return at(positions, "pool.idle_s_min", "pool.idle_s_min is above pool.idle_s_max");
   }
-  if (uint64_t{c.sandbox.subid_base} + uint64_t{c.sandbox.subid_blocks} * sandbox::kBlockSize > UINT32_MAX) {
-    return at(positions, "sandbox.subid_blocks", "sandbox.subid_base + 65536 * subid_blocks is above the highest id");
+  if (uint64_t{c.sandbox.subid_base} + uint64_t{c.sandbox.subid_blocks} * sandbox::kBlockSize >
+      UINT32_MAX) {
+    return at(positions, "sandbox.subid_blocks",
+              "sandbox.subid_base + 65536 * subid_blocks is above the highest id");
   }
   if (c.pool.sandboxes_max > c.sandbox.subid_blocks) {
-    return at(positions, "pool.sandboxes_max", "pool.sandboxes_max is above sandbox.subid_blocks: each sandbox needs one");
+    return at(positions, "pool.sandboxes_max",
+              "pool.sandboxes_max is above sandbox.subid_blocks: each sandbox needs one");
   }
   return std::move(draft.config);
 }

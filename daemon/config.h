@@ -17,8 +17,8 @@
 
 namespace hearth::daemon {
 
-// /etc/hearth/hearth.toml: every limit of the system in one place. hearth.toml(5) documents each key. The defaults suit
-// a server with 2 cores and 4 GB.
+// /etc/hearth/hearth.toml: every limit of the system in one place. hearth.toml(5) documents each
+// key. The defaults suit a server with 2 cores and 4 GB.
 struct Config {
   std::string user = "hearth";
   std::string admin_group;  // empty: the user's own group
@@ -52,8 +52,8 @@ struct Config {
 
   struct Logs {
     uint32_t file_mb_max = 8, files_max = 4;
-    uint32_t call_kb_max = 1024;       // kept per call at most, whatever its log_kb
-    uint32_t call_kb_kill = 65'536;    // a call that writes more is ended
+    uint32_t call_kb_max = 1024;     // kept per call at most, whatever its log_kb
+    uint32_t call_kb_kill = 65'536;  // a call that writes more is ended
   } logs;
 
   uint32_t drain_ms_max = 900'000;

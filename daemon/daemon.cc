@@ -55,7 +55,8 @@ FleetOptions fleet_options(const Config& config) {
 }
 
 DeployOptions deploy_options(const Config& config) {
-  return {config.state_dir, config.default_image, config.host_image, config.deploy.bundle, config.sandbox.manifest};
+  return {config.state_dir, config.default_image, config.host_image, config.deploy.bundle,
+          config.sandbox.manifest};
 }
 
 ApiOptions api_options(const Config& config, const Identity& identity) {
@@ -71,14 +72,18 @@ ApiOptions api_options(const Config& config, const Identity& identity) {
 void read_leftover(ledger::Record& record, const std::string& cgroup_base) {
   std::string tenant = fmt::format("{}/tenants/{}", cgroup_base, record.tenant);
   CpuCounters cpu;
-  for (const std::string& path : {fmt::format("{}/functions/{}/s-{}", tenant, record.function, record.sandbox),
-                                  fmt::format("{}/generic/s-{}", tenant, record.sandbox)}) {
+  for (const std::string& path :
+       {fmt::format("{}/functions/{}/s-{}", tenant, record.function, record.sandbox),
+        fmt::format("{}/generic/s-{}", tenant, record.sandbox)}) {
     CpuCounters found = read_cpu_at(path);
     if (found.user_us + found.system_us != 0) cpu = found;
   }
-  if (cpu.user_us > record.cpu_user_base_us) record.cpu_user_us = cpu.user_us - record.cpu_user_base_us;
-  if (cpu.system_us > record.cpu_system_base_us) record.cpu_system_us = cpu.system_us - record.cpu_system_base_us;
-  // When it ended is unknown; that it ran is charged by its CPU time, the least that it can have taken.
+  if (cpu.user_us > record.cpu_user_base_us)
+    record.cpu_user_us = cpu.user_us - record.cpu_user_base_us;
+  if (cpu.system_us > record.cpu_system_base_us)
+    record.cpu_system_us = cpu.system_us - record.cpu_system_base_us;
+  // When it ended is unknown; that it ran is charged by its CPU time, the least that it can have
+  // taken.
   record.run_us = record.cpu_user_us + record.cpu_system_us;
   record.total_us = record.queue_us + record.init_us + record.run_us;
   bill(record);
@@ -87,7 +92,8 @@ void read_leftover(ledger::Record& record, const std::string& cgroup_base) {
 // The whole daemon; members are torn down in reverse order.
 class Daemon {
  public:
-  Daemon(const Options& options, const Identity& identity, sandbox::SpawnerClient& spawner, const std::string& cgroup_base)
+  Daemon(const Options& options, const Identity& identity, sandbox::SpawnerClient& spawner,
+         const std::string& cgroup_base)
       : config_(options.config),
         cgroup_base_(cgroup_base),
         registry_(config_.state_dir + "/hearth.db"),
@@ -95,13 +101,24 @@ class Daemon {
         logs_(log_options(config_)),
         spawner_(loop_, spawner, [this] { spawner_lost(); }),
         fleet_(loop_, spawner_, logs_, fleet_options(config_)),
-        services_{loop_, registry_, fleet_, ledger_, logs_, metrics_, config_.limits, config_.ledger.durability,
-                  uint64_t{config_.logs.call_kb_kill} << 10, false},
+        services_{loop_,
+                  registry_,
+                  fleet_,
+                  ledger_,
+                  logs_,
+                  metrics_,
+                  config_.limits,
+                  config_.ledger.durability,
+                  uint64_t{config_.logs.call_kb_kill} << 10,
+                  false},
         deployer_(services_, deploy_options(config_)),
         api_(services_, deployer_, api_options(config_, identity),
              [this]() -> const http::Counters& { return server_.counters(); }),
-        server_(loop_, config_.http, [this](http::Request& request) { return api_.handle(request); },
-                [this](const http::Request& request, http::Admission& admission) { admit(request, admission); }),
+        server_(
+            loop_, config_.http, [this](http::Request& request) { return api_.handle(request); },
+            [this](const http::Request& request, http::Admission& admission) {
+              admit(request, admission);
+            }),
         ledger_poll_(loop_, ledger_.notify_fd()),
         terminate_(loop_, SIGTERM, [this] { stop(); }),
         interrupt_(loop_, SIGINT, [this] { stop(); }),
@@ -112,17 +129,21 @@ class Daemon {
   int run(Listeners listeners) {
     ledger_poll_.on_readable([this] { ledger_.poll(); });
     tasks_.add(watch_budgets(loop_, fleet_, config_.limits));
-    for (const registry::Tenant& tenant : registry_.tenants()) fleet_.set_tenant(tenant.name, tenant.concurrency_max);
+    for (const registry::Tenant& tenant : registry_.tenants())
+      fleet_.set_tenant(tenant.name, tenant.concurrency_max);
     for (const auto& version : registry_.live()) fleet_.add_function(version);
     for (size_t i = 0; i < listeners.sockets.size(); ++i) {
       server_.adopt_listener(std::move(listeners.sockets[i]));
       sys::log::info("listening", {{"address", listeners.names[i]}});
     }
     bool strict = config_.limits == sandbox::LimitsMode::kStrict;
-    sys::log::info("ready", {{"version", kVersion}, {"limits", strict ? "strict" : "best-effort"},
-                             {"functions", registry_.live().size()}, {"state", config_.state_dir},
+    sys::log::info("ready", {{"version", kVersion},
+                             {"limits", strict ? "strict" : "best-effort"},
+                             {"functions", registry_.live().size()},
+                             {"state", config_.state_dir},
                              {"cgroup", cgroup_base_}});
-    ::sd_notifyf(0, "READY=1\nSTATUS=%zu functions, limits %s", registry_.live().size(), strict ? "strict" : "best-effort");
+    ::sd_notifyf(0, "READY=1\nSTATUS=%zu functions, limits %s", registry_.live().size(),
+                 strict ? "strict" : "best-effort");
     loop_.run();
     return exit_status_;
   }
@@ -130,14 +151,18 @@ class Daemon {
  private:
   // Archives are larger than calls may be, and go to a file.
   void admit(const http::Request& request, http::Admission& admission) {
-    if (!request.peer.unix || request.method != "POST" || !request.path.ends_with("/functions")) return;
+    if (!request.peer.unix || request.method != "POST" || !request.path.ends_with("/functions"))
+      return;
     admission.body_bytes_max = uint64_t{config_.deploy.upload_mb_max} << 20;
     admission.body_directory = config_.state_dir + "/uploads";
   }
 
   void recover(sandbox::SpawnerClient& spawner, const std::string& cgroup_base) {
-    size_t interrupted = ledger_.recover([&](ledger::Record& record) { read_leftover(record, cgroup_base); });
-    if (interrupted != 0) sys::log::warning("calls interrupted by the last stop were recorded", {{"calls", interrupted}});
+    size_t interrupted =
+        ledger_.recover([&](ledger::Record& record) { read_leftover(record, cgroup_base); });
+    if (interrupted != 0)
+      sys::log::warning("calls interrupted by the last stop were recorded",
+                        {{"calls", interrupted}});
     spawner.purge(kPurgeRequest);
     deployer_.clean_up();
     ledger_.start();
@@ -160,7 +185,9 @@ class Daemon {
     fleet_.drain();
     auto limit = std::chrono::milliseconds(config_.drain_ms_max);
     bool done = (co_await loop::with_deadline(loop_, all_finished(), limit)).has_value();
-    if (!done) sys::log::warning("calls still ran at the end of the drain and were killed", {{"drain_ms_max", config_.drain_ms_max}});
+    if (!done)
+      sys::log::warning("calls still ran at the end of the drain and were killed",
+                        {{"drain_ms_max", config_.drain_ms_max}});
     finish(EXIT_SUCCESS);
   }
 
@@ -170,7 +197,8 @@ class Daemon {
   }
 
   void spawner_lost() {
-    sys::log::error("hearth-spawner is gone, so every sandbox is too; a restart recovers the records");
+    sys::log::error(
+        "hearth-spawner is gone, so every sandbox is too; a restart recovers the records");
     finish(EXIT_FAILURE);
   }
 

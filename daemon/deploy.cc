@@ -60,8 +60,8 @@ CallError load_refusal(const StartFailure& failure, const std::string& output) {
   if (!failure.code_failed) {
     e.status = 503;
     e.kind = "overloaded";
-    e.message = fmt::format("no sandbox to try the code in: {} '{}': {}", failure.failure.step, failure.failure.object,
-                            std::strerror(failure.failure.error));
+    e.message = fmt::format("no sandbox to try the code in: {} '{}': {}", failure.failure.step,
+                            failure.failure.object, std::strerror(failure.failure.error));
     e.retry_after = std::chrono::seconds(5);
     return e;
   }
@@ -75,8 +75,10 @@ CallError load_refusal(const StartFailure& failure, const std::string& output) {
 
 }  // namespace
 
-Task<std::variant<Deployed, CallError>> Deployer::deploy(std::string tenant, std::string archive_path, bool verify) {
-  if (services_.registry.tenant(tenant) == nullptr) co_return no_such(404, fmt::format("no tenant '{}'", tenant));
+Task<std::variant<Deployed, CallError>> Deployer::deploy(std::string tenant,
+                                                         std::string archive_path, bool verify) {
+  if (services_.registry.tenant(tenant) == nullptr)
+    co_return no_such(404, fmt::format("no tenant '{}'", tenant));
   Folder folder(fmt::format("{}/uploads/unpacked-{}", options_.state_dir, next_folder_++));
   registry::BundleBounds bounds = options_.bundle;
   // Named, because g++ 12 destroys a lambda that is a temporary of a co_await expression twice.
@@ -87,27 +89,31 @@ Task<std::variant<Deployed, CallError>> Deployer::deploy(std::string tenant, std
   if (auto* bad = std::get_if<registry::BundleError>(&unpacked)) {
     co_return bad_bundle(bad->message, bad->limit, bad->value);
   }
-  co_return co_await install(std::move(tenant), folder.path(), std::move(std::get<Bundle>(unpacked)), verify);
+  co_return co_await install(std::move(tenant), folder.path(),
+                             std::move(std::get<Bundle>(unpacked)), verify);
 }
 
-Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, std::string folder, Bundle bundle,
-                                                          bool verify) {
+Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, std::string folder,
+                                                          Bundle bundle, bool verify) {
   auto parsed = registry::parse_manifest(bundle.manifest_text, options_.manifest);
   if (auto* bad = std::get_if<registry::ManifestError>(&parsed)) {
-    co_return bad_bundle(fmt::format("function.toml:{}:{}: {}", bad->line, bad->column, bad->message), bad->limit,
-                         bad->value);
+    co_return bad_bundle(
+        fmt::format("function.toml:{}:{}: {}", bad->line, bad->column, bad->message), bad->limit,
+        bad->value);
   }
   Manifest manifest = std::move(std::get<Manifest>(parsed));
   if (auto bad = check_files(manifest, folder)) co_return std::move(*bad);
 
   if (!fs::exists(bundle_path(bundle.hash))) {
-    sys::check(::rename(folder.c_str(), bundle_path(bundle.hash).c_str()), "rename", bundle_path(bundle.hash));
+    sys::check(::rename(folder.c_str(), bundle_path(bundle.hash).c_str()), "rename",
+               bundle_path(bundle.hash));
   }
   auto live = services_.registry.find(tenant, manifest.name);
   auto version = services_.registry.add(tenant, bundle.hash, bundle.bytes, manifest);
   if (version == live) co_return Deployed{version, false};
 
-  // A version that is not live yet disappears with this frame, also when the client goes away during the trial.
+  // A version that is not live yet disappears with this frame, also when the client goes away
+  // during the trial.
   struct Candidate {
     Deployer& deployer;
     std::shared_ptr<const Version> version;
@@ -127,28 +133,33 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
   co_return Deployed{version, true};
 }
 
-std::optional<CallError> Deployer::check_files(const Manifest& manifest, const std::string& folder) const {
+std::optional<CallError> Deployer::check_files(const Manifest& manifest,
+                                               const std::string& folder) const {
   std::string image = image_of(manifest, options_.default_image);
   if (!image_exists(image)) {
-    return bad_bundle(fmt::format("no image '{}' for runtime {}; make it with `hearth image build {}`", image,
-                                  registry::name_of(manifest.runtime), image),
-                      "image", image);
+    return bad_bundle(
+        fmt::format("no image '{}' for runtime {}; make it with `hearth image build {}`", image,
+                    registry::name_of(manifest.runtime), image),
+        "image", image);
   }
   if (wants_json(manifest.runtime)) return std::nullopt;
   std::string program = folder + "/" + manifest.handler;
   struct stat status = {};
   if (::stat(program.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    return bad_bundle(fmt::format("the bundle has no file '{}'", manifest.handler), "handler", manifest.handler);
+    return bad_bundle(fmt::format("the bundle has no file '{}'", manifest.handler), "handler",
+                      manifest.handler);
   }
   if ((status.st_mode & S_IXUSR) == 0) {
-    return bad_bundle(fmt::format("'{}' is not executable; chmod +x it", manifest.handler), "handler", manifest.handler);
+    return bad_bundle(fmt::format("'{}' is not executable; chmod +x it", manifest.handler),
+                      "handler", manifest.handler);
   }
   return std::nullopt;
 }
 
 bool Deployer::image_exists(const std::string& image) const {
   if (image == "host") return options_.host_image;
-  return registry::valid_name(image) && fs::is_directory(fmt::format("{}/images/{}/rootfs", options_.state_dir, image));
+  return registry::valid_name(image) &&
+         fs::is_directory(fmt::format("{}/images/{}/rootfs", options_.state_dir, image));
 }
 
 void Deployer::go_live(const std::shared_ptr<const Version>& version) {
@@ -156,18 +167,22 @@ void Deployer::go_live(const std::shared_ptr<const Version>& version) {
   services_.registry.go_live(version);
   services_.fleet.add_function(version);
   if (old && old != version) services_.fleet.retire_function(*old);
-  sys::log::info("function live", {{"tenant", version->tenant}, {"function", version->manifest.name},
-                                   {"version", version->number}, {"hash", version->hash}});
+  sys::log::info("function live", {{"tenant", version->tenant},
+                                   {"function", version->manifest.name},
+                                   {"version", version->number},
+                                   {"hash", version->hash}});
 }
 
-std::variant<Deployed, CallError> Deployer::rollback(const std::string& tenant, const std::string& function,
+std::variant<Deployed, CallError> Deployer::rollback(const std::string& tenant,
+                                                     const std::string& function,
                                                      std::optional<uint32_t> number) {
   auto old = services_.registry.find(tenant, function);
   if (!old) return no_such(404, fmt::format("tenant '{}' has no function '{}'", tenant, function));
   auto version = services_.registry.rollback(tenant, function, number);
   if (!version) {
-    return no_such(number ? 404 : 409, number ? fmt::format("'{}' has no version {}", function, *number)
-                                              : fmt::format("'{}' has no version before {}", function, old->number));
+    return no_such(number ? 404 : 409,
+                   number ? fmt::format("'{}' has no version {}", function, *number)
+                          : fmt::format("'{}' has no version before {}", function, old->number));
   }
   if (version == old) return Deployed{version, false};
   services_.fleet.add_function(version);
@@ -177,7 +192,8 @@ std::variant<Deployed, CallError> Deployer::rollback(const std::string& tenant, 
 
 Task<std::optional<CallError>> Deployer::remove(std::string tenant, std::string function) {
   auto version = services_.registry.find(tenant, function);
-  if (!version) co_return no_such(404, fmt::format("tenant '{}' has no function '{}'", tenant, function));
+  if (!version)
+    co_return no_such(404, fmt::format("tenant '{}' has no function '{}'", tenant, function));
   auto versions = services_.registry.versions(tenant, function);
   services_.registry.remove(tenant, function);
   services_.fleet.retire_function(*version);

@@ -23,13 +23,16 @@ struct Deployed {
   bool changed = true;  // false: the same content was live already
 };
 
-// Unpacks an uploaded archive, checks it, loads its code in a sandbox (unless `verify` is off) and makes it live in one step. On any
-// refusal, and when the task is destroyed half-way, nothing of it remains. Calls in flight finish on the old version.
+// Unpacks an uploaded archive, checks it, loads its code in a sandbox (unless `verify` is off) and
+// makes it live in one step. On any refusal, and when the task is destroyed half-way, nothing of it
+// remains. Calls in flight finish on the old version.
 class Deployer {
  public:
-  Deployer(Services& services, DeployOptions options) : services_(services), options_(std::move(options)) {}
+  Deployer(Services& services, DeployOptions options)
+      : services_(services), options_(std::move(options)) {}
 
-  loop::Task<std::variant<Deployed, CallError>> deploy(std::string tenant, std::string archive_path, bool verify);
+  loop::Task<std::variant<Deployed, CallError>> deploy(std::string tenant, std::string archive_path,
+                                                       bool verify);
   std::variant<Deployed, CallError> rollback(const std::string& tenant, const std::string& function,
                                              std::optional<uint32_t> number);
   // Waits for the calls in flight.
@@ -44,12 +47,15 @@ class Deployer {
   void clean_up();
 
  private:
-  loop::Task<std::variant<Deployed, CallError>> install(std::string tenant, std::string folder, registry::Bundle bundle,
-                                                        bool verify);
-  std::optional<CallError> check_files(const registry::Manifest& manifest, const std::string& folder) const;
+  loop::Task<std::variant<Deployed, CallError>> install(std::string tenant, std::string folder,
+                                                        registry::Bundle bundle, bool verify);
+  std::optional<CallError> check_files(const registry::Manifest& manifest,
+                                       const std::string& folder) const;
   void go_live(const std::shared_ptr<const registry::Version>& version);
   void drop_bundle(const std::string& hash);
-  std::string bundle_path(const std::string& hash) const { return options_.state_dir + "/bundles/" + hash; }
+  std::string bundle_path(const std::string& hash) const {
+    return options_.state_dir + "/bundles/" + hash;
+  }
 
   Services& services_;
   DeployOptions options_;

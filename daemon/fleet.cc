@@ -14,8 +14,8 @@ using loop::Task;
 using pool::SandboxId;
 namespace {
 
-// A step of a sandbox's life that the host made impossible (no descriptors, no memory): the sandbox's own destruction follows from its
-// dead processes, so it is only told.
+// A step of a sandbox's life that the host made impossible (no descriptors, no memory): the
+// sandbox's own destruction follows from its dead processes, so it is only told.
 void task_failed(std::exception_ptr error) {
   try {
     std::rethrow_exception(error);
@@ -27,7 +27,9 @@ void task_failed(std::exception_ptr error) {
 Task<void> prune_cgroup(Spawner& spawner, std::string tenant, std::string function) {
   auto failure = co_await spawner.prune(tenant, function);
   // Not empty: it came back meanwhile.
-  if (failure) sys::log::debug("cgroup stays", {{"tenant", tenant}, {"function", function}, {"object", failure->object}});
+  if (failure)
+    sys::log::debug("cgroup stays",
+                    {{"tenant", tenant}, {"function", function}, {"object", failure->object}});
 }
 
 }  // namespace
@@ -74,12 +76,21 @@ Lease::~Lease() {
 }
 
 Fleet::Fleet(loop::Loop& loop, Spawner& spawner, ledger::LogStore& logs, FleetOptions options)
-    : loop_(loop), spawner_(spawner), logs_(logs), options_(std::move(options)), pool_(options_.pool),
-      trial_over_(loop), gone_(loop), busy_(loop), tasks_(loop, task_failed) {
+    : loop_(loop),
+      spawner_(spawner),
+      logs_(logs),
+      options_(std::move(options)),
+      pool_(options_.pool),
+      trial_over_(loop),
+      gone_(loop),
+      busy_(loop),
+      tasks_(loop, task_failed) {
   tasks_.add(ticking());
 }
 
-Fleet::~Fleet() { kill_all(); }
+Fleet::~Fleet() {
+  kill_all();
+}
 
 pool::Time Fleet::now() const {
   return std::chrono::time_point_cast<pool::Duration>(Clock::now());
@@ -90,7 +101,8 @@ Fleet::Sandbox* Fleet::find(SandboxId id) {
   return found == sandboxes_.end() ? nullptr : found->second.get();
 }
 
-// What exists ---------------------------------------------------------------------------------------------------------
+// What exists
+// ---------------------------------------------------------------------------------------------------------
 
 void Fleet::set_tenant(const std::string& tenant, uint32_t concurrency_max) {
   pool_.set_tenant(tenant, {concurrency_max, 1});
@@ -105,11 +117,13 @@ void Fleet::add_function(const std::shared_ptr<const registry::Version>& version
   function.tenant = version->tenant;
   function.name = manifest.name;
   if (starts_generic(manifest)) {
-    function.generic_key = fmt::format("{}/{}/{}", version->tenant, image_of(manifest, options_.default_image),
-                                       registry::name_of(manifest.runtime));
+    function.generic_key =
+        fmt::format("{}/{}/{}", version->tenant, image_of(manifest, options_.default_image),
+                    registry::name_of(manifest.runtime));
   }
   function.reuse = pool::Reuse(int(manifest.reuse));
-  if (manifest.exec_http_env) function.reuse = pool::Reuse::kNever;  // its program cannot be started before the call
+  if (manifest.exec_http_env)
+    function.reuse = pool::Reuse::kNever;  // its program cannot be started before the call
   function.memory_bytes = uint64_t{manifest.memory_mb} << 20;
   function.concurrency_max = manifest.concurrency_max;
   function.warm_min = manifest.warm_min;
@@ -129,17 +143,20 @@ void Fleet::retire_function(const registry::Version& version) {
 Task<void> Fleet::function_idle(std::string tenant, std::string function) {
   auto belongs = [&](const auto& entry) {
     const Sandbox& sandbox = *entry.second;
-    return sandbox.version && sandbox.tenant == tenant && sandbox.version->manifest.name == function;
+    return sandbox.version && sandbox.tenant == tenant &&
+           sandbox.version->manifest.name == function;
   };
   while (std::any_of(sandboxes_.begin(), sandboxes_.end(), belongs)) co_await gone_.wait();
 }
 
 pool::Pool::Counts Fleet::counts(uint32_t version_id) const {
   auto found = live_.find(version_id);
-  return found == live_.end() ? pool::Pool::Counts{} : pool_.counts(pool::FunctionId{found->second});
+  return found == live_.end() ? pool::Pool::Counts{}
+                              : pool_.counts(pool::FunctionId{found->second});
 }
 
-// Calls ---------------------------------------------------------------------------------------------------------------
+// Calls
+// ---------------------------------------------------------------------------------------------------------------
 
 Task<std::variant<Lease, Refused>> Fleet::lease(std::shared_ptr<const registry::Version> version) {
   auto live = live_.find(version->id);
@@ -163,9 +180,11 @@ void Fleet::finish(pool::CallId call, SandboxId id, pool::Finish finish) {
   execute(pool_.call_finished(call, finish, now()));
 }
 
-// Children of one zygote share its address layout and what its memory held; so it does not live for ever.
+// Children of one zygote share its address layout and what its memory held; so it does not live for
+// ever.
 bool Fleet::worn_out(const Sandbox& sandbox) const {
-  return sandbox.calls >= options_.zygote_calls_max || Clock::now() - sandbox.born >= options_.zygote_age_max;
+  return sandbox.calls >= options_.zygote_calls_max ||
+         Clock::now() - sandbox.born >= options_.zygote_age_max;
 }
 
 Task<void> Fleet::some_call() {
@@ -178,7 +197,8 @@ void Fleet::for_each_calling(const std::function<void(Worker&)>& visit) {
   }
 }
 
-// Actions -------------------------------------------------------------------------------------------------------------
+// Actions
+// -------------------------------------------------------------------------------------------------------------
 
 void Fleet::execute(const pool::Actions& actions) {
   for (const pool::Action& action : actions) {
@@ -210,7 +230,8 @@ void Fleet::carry_out(const pool::Create& action) {
     attach(*sandbox, *action.function);
     sandbox->image = image_of(sandbox->version->manifest, options_.default_image);
   } else {
-    std::tie(sandbox->tenant, sandbox->image, sandbox->runtime) = split_generic_key(action.generic_key);
+    std::tie(sandbox->tenant, sandbox->image, sandbox->runtime) =
+        split_generic_key(action.generic_key);
   }
   sandboxes_.emplace(uint64_t(action.sandbox), std::move(sandbox));
   tasks_.add(build(action.sandbox));
@@ -221,7 +242,9 @@ void Fleet::carry_out(const pool::Specialise& action) {
   tasks_.add(specialise(action.sandbox));
 }
 
-void Fleet::carry_out(const pool::Recycle& action) { tasks_.add(recycle(action.sandbox)); }
+void Fleet::carry_out(const pool::Recycle& action) {
+  tasks_.add(recycle(action.sandbox));
+}
 
 void Fleet::carry_out(const pool::Destroy& action) {
   Sandbox* sandbox = find(action.sandbox);
@@ -241,9 +264,12 @@ void Fleet::prune(std::string tenant, std::string function) {
   tasks_.add(prune_cgroup(spawner_, std::move(tenant), std::move(function)));
 }
 
-// Draining ------------------------------------------------------------------------------------------------------------
+// Draining
+// ------------------------------------------------------------------------------------------------------------
 
-void Fleet::drain() { execute(pool_.drain(now())); }
+void Fleet::drain() {
+  execute(pool_.drain(now()));
+}
 
 Task<void> Fleet::drained() {
   while (!sandboxes_.empty()) co_await gone_.wait();

@@ -23,31 +23,42 @@ namespace hearth::daemon {
 
 struct FleetOptions {
   pool::Limits pool;
-  sandbox::Limits limits_max;      // of a generic sandbox until it is specialised: open files, file size
-  std::string default_image;       // empty: by runtime
-  std::chrono::milliseconds setup_limit{5000};    // a sandbox's set-up
-  std::chrono::milliseconds load_limit{10000};    // interpreter start and the import of the function's code
+  sandbox::Limits
+      limits_max;             // of a generic sandbox until it is specialised: open files, file size
+  std::string default_image;  // empty: by runtime
+  std::chrono::milliseconds setup_limit{5000};  // a sandbox's set-up
+  std::chrono::milliseconds load_limit{
+      10000};  // interpreter start and the import of the function's code
   std::chrono::milliseconds recycle_limit{2000};  // scrub and park the next process
   uint32_t zygote_calls_max = 10000;              // a zygote is replaced after so many calls …
-  std::chrono::minutes zygote_age_max{60};        // … or so long: its children share its address layout
-  uint64_t zygote_memory_max = 256u << 20;        // … or when it grew beyond this
-  uint32_t trials_max = 2;                        // deploys that load code at once, outside the pool's memory bound
+  std::chrono::minutes zygote_age_max{60};  // … or so long: its children share its address layout
+  uint64_t zygote_memory_max = 256u << 20;  // … or when it grew beyond this
+  uint32_t trials_max = 2;  // deploys that load code at once, outside the pool's memory bound
 };
 
 class Fleet;
 
-// A call's hold on a sandbox. Destroyed without keep(): the sandbox is killed, with every process of the call.
+// A call's hold on a sandbox. Destroyed without keep(): the sandbox is killed, with every process
+// of the call.
 class Lease {
  public:
-  Lease(Fleet& fleet, pool::CallId call, pool::SandboxId sandbox, Worker& worker, pool::Start start, uint64_t init_us)
-      : fleet_(&fleet), call_(call), sandbox_(sandbox), worker_(&worker), start_(start), init_us_(init_us) {}
+  Lease(Fleet& fleet, pool::CallId call, pool::SandboxId sandbox, Worker& worker, pool::Start start,
+        uint64_t init_us)
+      : fleet_(&fleet),
+        call_(call),
+        sandbox_(sandbox),
+        worker_(&worker),
+        start_(start),
+        init_us_(init_us) {}
   Lease(Lease&& other) noexcept;
   Lease& operator=(Lease&&) = delete;
   ~Lease();
 
   Worker& worker() { return *worker_; }
   pool::Start start() const { return start_; }
-  uint64_t init_us() const { return init_us_; }  // what starting this sandbox took, told to its first call only
+  uint64_t init_us() const {
+    return init_us_;
+  }  // what starting this sandbox took, told to its first call only
   void keep() { finish_ = pool::Finish::kClean; }
 
  private:
@@ -67,7 +78,8 @@ struct Refused {
   std::optional<StartFailure> failure;  // kStartFailed: why
 };
 
-// Carries out what the pool decides: builds, specialises, recycles and destroys sandboxes, and hands them to calls.
+// Carries out what the pool decides: builds, specialises, recycles and destroys sandboxes, and
+// hands them to calls.
 class Fleet {
  public:
   Fleet(loop::Loop& loop, Spawner& spawner, ledger::LogStore& logs, FleetOptions options);
@@ -78,7 +90,8 @@ class Fleet {
   void set_tenant(const std::string& tenant, uint32_t concurrency_max);
   void add_function(const std::shared_ptr<const registry::Version>& version);
   void retire_function(const registry::Version& version);  // calls in flight finish
-  loop::Task<void> function_idle(std::string tenant, std::string function);  // no sandbox of it is left
+  loop::Task<void> function_idle(std::string tenant,
+                                 std::string function);  // no sandbox of it is left
 
   // Waits in the tenant's fair queue. Destroying the task gives the place up.
   loop::Task<std::variant<Lease, Refused>> lease(std::shared_ptr<const registry::Version> version);
@@ -104,7 +117,8 @@ class Fleet {
  private:
   friend class Lease;
   struct Sandbox;
-  // A version from its going live to its last sandbox's end. One that comes back by a rollback is a new activation.
+  // A version from its going live to its last sandbox's end. One that comes back by a rollback is a
+  // new activation.
   struct Activation {
     std::shared_ptr<const registry::Version> version;
     uint32_t sandboxes = 0;
@@ -127,10 +141,12 @@ class Fleet {
   loop::Task<void> destroy(pool::SandboxId id);
   loop::Task<void> ticking();
   loop::Task<std::optional<StartFailure>> set_up(Sandbox& sandbox);
-  loop::Task<std::optional<StartFailure>> start_code(Sandbox& sandbox, std::vector<std::string>* notes);
+  loop::Task<std::optional<StartFailure>> start_code(Sandbox& sandbox,
+                                                     std::vector<std::string>* notes);
   loop::Task<std::optional<StartFailure>> start_logged(Sandbox& sandbox);
   enum class Blame { kFunction, kSandbox };
-  void started(Sandbox& sandbox, std::optional<StartFailure> failure, Blame blame = Blame::kFunction);
+  void started(Sandbox& sandbox, std::optional<StartFailure> failure,
+               Blame blame = Blame::kFunction);
   void give_up(Sandbox& sandbox);
   void lost(pool::SandboxId id);
   void finish(pool::CallId call, pool::SandboxId sandbox, pool::Finish finish);
@@ -155,10 +171,10 @@ class Fleet {
   std::unordered_map<uint32_t, uint32_t> live_;           // version id -> activation
   std::unordered_map<uint64_t, std::unique_ptr<Sandbox>> sandboxes_;
   std::unordered_map<uint64_t, Ticket*> waiting_;
-  loop::Event gone_;       // notified when a sandbox has gone
-  uint32_t calls_ = 0;     // that hold a sandbox
-  loop::Event busy_;       // notified when a call got one
-  loop::TaskSet tasks_;    // last: cancelled before what they use
+  loop::Event gone_;     // notified when a sandbox has gone
+  uint32_t calls_ = 0;   // that hold a sandbox
+  loop::Event busy_;     // notified when a call got one
+  loop::TaskSet tasks_;  // last: cancelled before what they use
 };
 
 }  // namespace hearth::daemon

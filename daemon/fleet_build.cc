@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A sandbox's life as seen from hearthd: built, loaded, recycled, destroyed. Each step tells the pool how it ended.
+// A sandbox's life as seen from hearthd: built, loaded, recycled, destroyed. Each step tells the
+// pool how it ended.
 #include <algorithm>
 #include <cstring>
 
@@ -12,7 +13,8 @@ using pool::SandboxId;
 namespace {
 
 uint64_t microseconds_since(Clock::time_point start) {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count());
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count());
 }
 
 // Has the spawner remove a sandbox when the frame ends, however it ends.
@@ -53,20 +55,23 @@ Task<std::optional<StartFailure>> Fleet::set_up(Sandbox& sandbox) {
     co_return StartFailure{std::move(*failure), false, {}, {}, {}};
   }
   SandboxId id = sandbox.id;
-  sandbox.worker = std::make_unique<Worker>(loop_, uint64_t(id), std::move(std::get<sandbox::Descriptors>(made)),
-                                            [this, id] { lost(id); });
+  sandbox.worker =
+      std::make_unique<Worker>(loop_, uint64_t(id), std::move(std::get<sandbox::Descriptors>(made)),
+                               [this, id] { lost(id); });
   co_return co_await sandbox.worker->ready(options_.setup_limit);
 }
 
 // The runtime's program with the function's code loaded: fit for a call.
-Task<std::optional<StartFailure>> Fleet::start_code(Sandbox& sandbox, std::vector<std::string>* notes) {
+Task<std::optional<StartFailure>> Fleet::start_code(Sandbox& sandbox,
+                                                    std::vector<std::string>* notes) {
   Clock::time_point begun = Clock::now();
   Worker& worker = *sandbox.worker;
   const registry::Version& version = *sandbox.version;
   std::optional<StartFailure> failure;
   // An exec program that wants the request in its environment starts when the request is there.
   bool on_arrival = version.manifest.exec_http_env;
-  if (!sandbox.generic_started && !on_arrival) failure = co_await worker.start(start_of(version), options_.load_limit);
+  if (!sandbox.generic_started && !on_arrival)
+    failure = co_await worker.start(start_of(version), options_.load_limit);
   if (on_arrival) worker.prepare(start_of(version));
   if (!failure && is_framed(version.manifest.runtime)) {
     failure = co_await worker.load(load_meta(version), notes, options_.load_limit);
@@ -82,7 +87,8 @@ Task<std::optional<StartFailure>> Fleet::start_logged(Sandbox& sandbox) {
   ledger::LogStore& logs = logs_;
   sandbox.worker->set_log(
       [&logs, version](LogStream stream, std::string_view bytes) {
-        logs.append(version->tenant, version->manifest.name, {}, ledger::Stream(int(stream)), bytes);
+        logs.append(version->tenant, version->manifest.name, {}, ledger::Stream(int(stream)),
+                    bytes);
       },
       0);
   std::vector<std::string> notes;
@@ -111,8 +117,8 @@ Task<void> Fleet::specialise(SandboxId id) {
   sandbox.ready = false;
   const registry::Manifest& manifest = sandbox.version->manifest;
   std::optional<StartFailure> failure;
-  auto refused = co_await spawner_.specialise(uint64_t(id), sandbox.version->hash,
-                                              limits_of(manifest, options_.limits_max), manifest.name);
+  auto refused = co_await spawner_.specialise(
+      uint64_t(id), sandbox.version->hash, limits_of(manifest, options_.limits_max), manifest.name);
   if (refused) {
     failure = StartFailure{std::move(*refused), false, {}, {}, {}};
   } else {
@@ -130,8 +136,8 @@ Task<void> Fleet::recycle(SandboxId id) {
   started(sandbox, std::move(failure), Blame::kSandbox);
 }
 
-// Tells the pool how a start ended. A failed sandbox is destroyed; if its function is to blame, so are the calls that wait
-// for it.
+// Tells the pool how a start ended. A failed sandbox is destroyed; if its function is to blame, so
+// are the calls that wait for it.
 void Fleet::started(Sandbox& sandbox, std::optional<StartFailure> failure, Blame blame) {
   SandboxId id = sandbox.id;
   sandbox.step_running = false;
@@ -179,7 +185,8 @@ Task<void> Fleet::destroy(SandboxId id) {
     sandbox.worker->kill();
     co_await sandbox.worker->gone();
     if (auto failure = co_await spawner_.remove(uint64_t(id))) {
-      sys::log::error("sandbox could not be removed", {{"sandbox", uint64_t(id)}, {"step", failure->step},
+      sys::log::error("sandbox could not be removed", {{"sandbox", uint64_t(id)},
+                                                       {"step", failure->step},
                                                        {"object", failure->object},
                                                        {"error", std::strerror(failure->error)}});
     }
@@ -192,11 +199,13 @@ Task<void> Fleet::destroy(SandboxId id) {
 void Fleet::forget(SandboxId id) {
   Sandbox* sandbox = find(id);
   auto found = activations_.find(sandbox->activation);
-  if (found != activations_.end() && --found->second.sandboxes == 0 && found->second.retired) activations_.erase(found);
+  if (found != activations_.end() && --found->second.sandboxes == 0 && found->second.retired)
+    activations_.erase(found);
   sandboxes_.erase(uint64_t(id));
 }
 
-Task<std::optional<StartFailure>> Fleet::trial(std::shared_ptr<const registry::Version> version, std::string* output) {
+Task<std::optional<StartFailure>> Fleet::trial(std::shared_ptr<const registry::Version> version,
+                                               std::string* output) {
   while (trials_ >= options_.trials_max) {
     trial_over_.reset();
     co_await trial_over_.wait();

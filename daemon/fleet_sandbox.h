@@ -31,7 +31,8 @@ struct Fleet::Sandbox {
 };
 
 // "tenant/image/runtime", as Fleet::add_function writes it.
-inline std::tuple<std::string, std::string, registry::Runtime> split_generic_key(std::string_view key) {
+inline std::tuple<std::string, std::string, registry::Runtime> split_generic_key(
+    std::string_view key) {
   size_t first = key.find('/');
   size_t second = key.rfind('/');
   bool python = key.substr(second + 1) == registry::name_of(registry::Runtime::kPython3);

@@ -48,7 +48,8 @@ CallInput input_of(const Call& call, const Version& version, const std::string& 
 bool is_clean(const CallOutput& output, const Version& version) {
   if (output.end == End::kReplied || output.end == End::kError) return true;
   bool raw = !is_framed(version.manifest.runtime);
-  return raw && output.end == End::kExited && WIFEXITED(output.wait_status);  // a program's way to say "error"
+  return raw && output.end == End::kExited &&
+         WIFEXITED(output.wait_status);  // a program's way to say "error"
 }
 
 }  // namespace
@@ -66,7 +67,8 @@ Task<Answer> invoke(Services& services, Call call) {
   Lease lease = std::move(std::get<Lease>(leased));
   Worker& worker = lease.worker();
 
-  // From here on the call has a record, whatever happens: the meter finishes it even if this task is destroyed.
+  // From here on the call has a record, whatever happens: the meter finishes it even if this task
+  // is destroyed.
   Meter meter(services, call, *version, lease);
   if (!meter.claimed()) {
     lease.keep();

@@ -39,7 +39,7 @@ struct Call {
   std::string_view body;             // borrowed until the invocation's task is done
   std::string_view method;           // by HTTP, checked against the manifest's list
   Clock::time_point received = Clock::now();
-  uint64_t received_at_us = 0;       // Unix
+  uint64_t received_at_us = 0;  // Unix
 };
 
 // Why a call was refused or failed, in the words of the API.
@@ -52,12 +52,12 @@ struct CallError {
 
 struct Answer {
   std::optional<CallError> error;
-  std::string meta, body;               // the reply
-  std::optional<ledger::Record> record; // absent: the call never reached a sandbox
+  std::string meta, body;                // the reply
+  std::optional<ledger::Record> record;  // absent: the call never reached a sandbox
 };
 
-// One call from look-up to record. Destroying the task (the client went away) kills the call's processes and
-// records it as cancelled.
+// One call from look-up to record. Destroying the task (the client went away) kills the call's
+// processes and records it as cancelled.
 loop::Task<Answer> invoke(Services& services, Call call);
 
 }  // namespace hearth::daemon

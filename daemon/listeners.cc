@@ -26,18 +26,23 @@ sys::Fd listen_unix(const std::string& path, const Identity& identity) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    throw std::runtime_error(fmt::format("the socket path {} is longer than the kernel's {} bytes; choose a shorter runtime_dir",
-                                         path, sizeof address.sun_path - 1));
+    throw std::runtime_error(fmt::format(
+        "the socket path {} is longer than the kernel's {} bytes; choose a shorter runtime_dir",
+        path, sizeof address.sun_path - 1));
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  sys::Fd socket(sys::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket", path));
-  // The state folder's lock is ours, so a socket that is left here has no owner, unless another state folder shares this runtime folder.
+  sys::Fd socket(
+      sys::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket", path));
+  // The state folder's lock is ours, so a socket that is left here has no owner, unless another
+  // state folder shares this runtime folder.
   sys::Fd probe(sys::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket", path));
   if (::connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
-    throw std::runtime_error(fmt::format("another daemon serves {}; give this one its own --runtime-dir", path));
+    throw std::runtime_error(
+        fmt::format("another daemon serves {}; give this one its own --runtime-dir", path));
   }
   (void)::unlink(path.c_str());  // absent is fine
-  sys::check(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), "bind", path);
+  sys::check(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), "bind",
+             path);
   sys::check(::chown(path.c_str(), identity.uid, identity.admin_gid), "chown", path);
   sys::check(::chmod(path.c_str(), 0660), "chmod", path);
   sys::check(::listen(socket.get(), kBacklog), "listen", path);
@@ -46,19 +51,24 @@ sys::Fd listen_unix(const std::string& path, const Identity& identity) {
 
 sys::Fd listen_tcp(const std::string& listen) {
   size_t colon = listen.rfind(':');
-  if (colon == std::string::npos) throw std::runtime_error(fmt::format("listen '{}' is no ADDR:PORT", listen));
+  if (colon == std::string::npos)
+    throw std::runtime_error(fmt::format("listen '{}' is no ADDR:PORT", listen));
   std::string host = listen.substr(0, colon), port = listen.substr(colon + 1);
-  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
   addrinfo hints = {};
   hints.ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   int code = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
-  if (code != 0) throw std::runtime_error(fmt::format("listen '{}': {}", listen, ::gai_strerror(code)));
+  if (code != 0)
+    throw std::runtime_error(fmt::format("listen '{}': {}", listen, ::gai_strerror(code)));
   std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, ::freeaddrinfo);
-  sys::Fd socket(sys::check(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket", listen));
+  sys::Fd socket(sys::check(
+      ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket", listen));
   int on = 1;
-  sys::check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt", listen);
+  sys::check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt",
+             listen);
   sys::check(::bind(socket.get(), found->ai_addr, found->ai_addrlen), "bind", listen);
   sys::check(::listen(socket.get(), kBacklog), "listen", listen);
   return socket;
@@ -90,9 +100,12 @@ Listeners open_listeners(const Config& config, const Identity& identity) {
     // Port 0 asks for a free one; the log tells which.
     sockaddr_storage bound = {};
     socklen_t size = sizeof bound;
-    sys::check(::getsockname(listeners.sockets.back().get(), reinterpret_cast<sockaddr*>(&bound), &size), "getsockname");
+    sys::check(
+        ::getsockname(listeners.sockets.back().get(), reinterpret_cast<sockaddr*>(&bound), &size),
+        "getsockname");
     char host[NI_MAXHOST], port[NI_MAXSERV];
-    ::getnameinfo(reinterpret_cast<sockaddr*>(&bound), size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    ::getnameinfo(reinterpret_cast<sockaddr*>(&bound), size, host, sizeof host, port, sizeof port,
+                  NI_NUMERICHOST | NI_NUMERICSERV);
     listeners.names.push_back(fmt::format("{}:{}", host, port));
   }
   return listeners;

@@ -10,8 +10,8 @@
 
 namespace hearth::daemon {
 
-// Listening sockets, opened as root: from systemd if it passed any (a Unix stream socket is the management socket, any other
-// one serves HTTP triggers), else as the configuration says.
+// Listening sockets, opened as root: from systemd if it passed any (a Unix stream socket is the
+// management socket, any other one serves HTTP triggers), else as the configuration says.
 struct Listeners {
   std::vector<sys::Fd> sockets;
   std::vector<std::string> names;  // for the log: "127.0.0.1:8080", "/run/hearth/hearth.sock"

@@ -15,7 +15,8 @@
 
 namespace hearth::daemon {
 
-// What hearthd counted since it started, for /metrics (Prometheus' text format) and `hearth status`. Loop thread only.
+// What hearthd counted since it started, for /metrics (Prometheus' text format) and `hearth
+// status`. Loop thread only.
 class Metrics {
  public:
   struct Totals {
@@ -37,8 +38,9 @@ class Metrics {
 
  private:
   // Upper bounds in microseconds, with one bucket beyond.
-  static constexpr std::array<uint64_t, 12> kBounds = {100,     250,     500,       1'000,     5'000,      10'000,
-                                                       50'000,  100'000, 500'000,   1'000'000, 10'000'000, 60'000'000};
+  static constexpr std::array<uint64_t, 12> kBounds = {100,     250,       500,        1'000,
+                                                       5'000,   10'000,    50'000,     100'000,
+                                                       500'000, 1'000'000, 10'000'000, 60'000'000};
   struct Histogram {
     std::array<uint64_t, kBounds.size() + 1> buckets{};
     uint64_t count = 0, sum_us = 0;
@@ -51,8 +53,8 @@ class Metrics {
   std::array<uint64_t, 2> by_trigger_{};
   Histogram run_, queue_;
   uint64_t in_bytes_ = 0, out_bytes_ = 0, log_bytes_ = 0, cpu_us_ = 0, gb_ms_ = 0;
-  std::unordered_map<std::string, uint64_t> refused_;   // kinds are the program's own words
-  std::unordered_map<std::string, Totals> functions_;   // "tenant/function"
+  std::unordered_map<std::string, uint64_t> refused_;  // kinds are the program's own words
+  std::unordered_map<std::string, Totals> functions_;  // "tenant/function"
 };
 
 }  // namespace hearth::daemon

@@ -22,7 +22,8 @@ constexpr int kWrongUsage = 2;
   std::exit(kWrongUsage);
 }
 
-// The programs are installed beside this one, wherever the prefix was put: PREFIX/sbin/hearthd, PREFIX/libexec/hearth.
+// The programs are installed beside this one, wherever the prefix was put: PREFIX/sbin/hearthd,
+// PREFIX/libexec/hearth.
 std::string find_libexec() {
   fs::path self = fs::read_symlink("/proc/self/exe");
   return self.parent_path().parent_path() / "libexec" / "hearth";
@@ -40,16 +41,26 @@ Config read_config(const std::string& path, bool asked_for) {
 }  // namespace
 
 Options parse_options(int argc, char** argv) {
-  CLI::App app("hearthd: runs functions on this host, each call in a sandbox of its own", "hearthd");
+  CLI::App app("hearthd: runs functions on this host, each call in a sandbox of its own",
+               "hearthd");
   Options options;
   std::string state_dir, runtime_dir, listen, limits;
   bool check = false;
   options.config_path = kDefaultConfig;
-  auto* config_option = app.add_option("--config", options.config_path, "configuration file, see hearth.toml(5)")->type_name("FILE");
-  app.add_option("--state-dir", state_dir, "functions, records, images, logs (default /var/lib/hearth)")->type_name("DIR");
-  app.add_option("--runtime-dir", runtime_dir, "the management socket (default /run/hearth)")->type_name("DIR");
-  auto* listen_option = app.add_option("--listen", listen, "HTTP triggers (default 127.0.0.1:8080; \"\" for none)")->type_name("ADDR:PORT");
-  app.add_option("--limits", limits, "strict: refuse to start where a limit cannot be enforced; best-effort: use weaker means and say so")
+  auto* config_option =
+      app.add_option("--config", options.config_path, "configuration file, see hearth.toml(5)")
+          ->type_name("FILE");
+  app.add_option("--state-dir", state_dir,
+                 "functions, records, images, logs (default /var/lib/hearth)")
+      ->type_name("DIR");
+  app.add_option("--runtime-dir", runtime_dir, "the management socket (default /run/hearth)")
+      ->type_name("DIR");
+  auto* listen_option =
+      app.add_option("--listen", listen, "HTTP triggers (default 127.0.0.1:8080; \"\" for none)")
+          ->type_name("ADDR:PORT");
+  app.add_option("--limits", limits,
+                 "strict: refuse to start where a limit cannot be enforced; best-effort: use "
+                 "weaker means and say so")
       ->check(CLI::IsMember({"strict", "best-effort"}))
       ->type_name("MODE");
   app.add_flag("--check", check, "check the configuration and the host, then exit");
@@ -65,9 +76,11 @@ Options parse_options(int argc, char** argv) {
   if (!runtime_dir.empty()) options.config.runtime_dir = runtime_dir;
   if (listen_option->count() != 0) options.config.listen = listen;
   if (!limits.empty()) {
-    options.config.limits = limits == "strict" ? sandbox::LimitsMode::kStrict : sandbox::LimitsMode::kBestEffort;
+    options.config.limits =
+        limits == "strict" ? sandbox::LimitsMode::kStrict : sandbox::LimitsMode::kBestEffort;
   }
-  for (std::string* dir : {&options.config.state_dir, &options.config.runtime_dir}) *dir = fs::absolute(*dir).lexically_normal();
+  for (std::string* dir : {&options.config.state_dir, &options.config.runtime_dir})
+    *dir = fs::absolute(*dir).lexically_normal();
   options.libexec_dir = find_libexec();
   options.mode = check ? Mode::kCheck : Mode::kServe;
   return options;

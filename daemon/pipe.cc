@@ -14,7 +14,10 @@ std::array<char, 64 * 1024> scratch;  // the loop thread's; nothing stays in it
 }  // namespace
 
 PipeReader::PipeReader(loop::Loop& loop, sys::Fd fd, Sink sink, std::function<void()> changed)
-    : fd_(std::move(fd)), sink_(std::move(sink)), changed_(std::move(changed)), poll_(loop, fd_.get()) {
+    : fd_(std::move(fd)),
+      sink_(std::move(sink)),
+      changed_(std::move(changed)),
+      poll_(loop, fd_.get()) {
   poll_.on_readable([this] { drain(scratch.size()); });
 }
 
@@ -55,7 +58,8 @@ void PipeWriter::write_some() {
     unsent_.remove_prefix(static_cast<size_t>(n));
   }
   unsent_ = {};
-  // The poll calls this function, so it cannot be destroyed here; a closed descriptor is out of its epoll set by itself.
+  // The poll calls this function, so it cannot be destroyed here; a closed descriptor is out of its
+  // epoll set by itself.
   fd_.reset();
 }
 

@@ -10,10 +10,12 @@
 
 namespace hearth::daemon {
 
-// The read end of a process's stdout or stderr. Every piece goes to the sink as it arrives. Destruction closes it.
+// The read end of a process's stdout or stderr. Every piece goes to the sink as it arrives.
+// Destruction closes it.
 class PipeReader {
  public:
-  // The sink returns false to stop reading for good (a bound was hit). `changed` is called at end of file.
+  // The sink returns false to stop reading for good (a bound was hit). `changed` is called at end
+  // of file.
   using Sink = std::function<bool(std::string_view)>;
   PipeReader(loop::Loop& loop, sys::Fd fd, Sink sink, std::function<void()> changed);
   PipeReader(const PipeReader&) = delete;
@@ -33,7 +35,8 @@ class PipeReader {
   loop::Poll poll_;
 };
 
-// The write end of a process's stdin. A reader that goes away is no error: the program need not read its input.
+// The write end of a process's stdin. A reader that goes away is no error: the program need not
+// read its input.
 class PipeWriter {
  public:
   PipeWriter(loop::Loop& loop, sys::Fd fd);

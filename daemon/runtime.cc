@@ -28,8 +28,8 @@ std::map<std::string, std::string> environment_of(const registry::Version& versi
   std::map<std::string, std::string> env = base_environment();
   // A thread pool larger than the CPU share only adds throttling.
   std::string threads = fmt::format("{}", std::max(1u, (manifest.cpu_percent + 99) / 100));
-  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GOMAXPROCS",
-                           "UV_THREADPOOL_SIZE", "RAYON_NUM_THREADS"}) {
+  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+                           "GOMAXPROCS", "UV_THREADPOOL_SIZE", "RAYON_NUM_THREADS"}) {
     env[name] = threads;
   }
   env["AWS_LAMBDA_FUNCTION_NAME"] = manifest.name;
@@ -50,10 +50,13 @@ std::vector<std::string> as_list(const std::map<std::string, std::string>& env) 
 
 std::vector<std::string> argv_of(Runtime runtime, const std::string& handler) {
   switch (runtime) {
-    case Runtime::kPython3: return {"/usr/bin/python3", "-I", "/var/runtime/python/bootstrap.py"};
-    case Runtime::kNodejs: return {"/usr/bin/node", "/var/runtime/nodejs/bootstrap.mjs"};
+    case Runtime::kPython3:
+      return {"/usr/bin/python3", "-I", "/var/runtime/python/bootstrap.py"};
+    case Runtime::kNodejs:
+      return {"/usr/bin/node", "/var/runtime/nodejs/bootstrap.mjs"};
     case Runtime::kExec:
-    case Runtime::kNative: break;
+    case Runtime::kNative:
+      break;
   }
   return {fmt::format("{}/{}", kTaskDir, handler)};
 }
@@ -64,17 +67,24 @@ std::string image_of(const registry::Manifest& manifest, const std::string& defa
   if (!manifest.image.empty()) return manifest.image;
   if (!default_image.empty()) return default_image;
   switch (manifest.runtime) {
-    case Runtime::kPython3: return "python3";
-    case Runtime::kNodejs: return "nodejs";
+    case Runtime::kPython3:
+      return "python3";
+    case Runtime::kNodejs:
+      return "nodejs";
     case Runtime::kExec:
-    case Runtime::kNative: break;
+    case Runtime::kNative:
+      break;
   }
   return "minimal";
 }
 
-bool is_framed(Runtime runtime) { return runtime != Runtime::kExec; }
+bool is_framed(Runtime runtime) {
+  return runtime != Runtime::kExec;
+}
 
-bool wants_json(Runtime runtime) { return runtime == Runtime::kPython3 || runtime == Runtime::kNodejs; }
+bool wants_json(Runtime runtime) {
+  return runtime == Runtime::kPython3 || runtime == Runtime::kNodejs;
+}
 
 bool starts_generic(const registry::Manifest& manifest) {
   if (!wants_json(manifest.runtime)) return false;
@@ -98,7 +108,8 @@ control::Start start_of(const registry::Version& version) {
   const registry::Manifest& manifest = version.manifest;
   control::Start start;
   start.stdio = is_framed(manifest.runtime) ? control::Stdio::kFramed : control::Stdio::kRaw;
-  bool zygote = manifest.runtime == Runtime::kPython3 && manifest.reuse == registry::Reuse::kSandbox;
+  bool zygote =
+      manifest.runtime == Runtime::kPython3 && manifest.reuse == registry::Reuse::kSandbox;
   start.role = zygote ? control::Role::kZygote : control::Role::kServer;
   start.argv = argv_of(manifest.runtime, manifest.handler);
   start.env = as_list(environment_of(version));
@@ -110,7 +121,8 @@ std::string load_meta(const registry::Version& version) {
   std::string meta;
   using sandbox::frame::append_meta;
   append_meta(meta, "handler", manifest.handler);
-  bool zygote = manifest.runtime == Runtime::kPython3 && manifest.reuse == registry::Reuse::kSandbox;
+  bool zygote =
+      manifest.runtime == Runtime::kPython3 && manifest.reuse == registry::Reuse::kSandbox;
   append_meta(meta, "mode", zygote ? "sandbox" : "process");
   append_meta(meta, "processes_max", fmt::format("{}", manifest.processes_max));
   append_meta(meta, "task_dir", kTaskDir);

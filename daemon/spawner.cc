@@ -13,7 +13,8 @@ using sandbox::Failure;
 // Puts a waiting request on the list of pending ones for as long as its frame lives.
 class Spawner::Registration {
  public:
-  Registration(Spawner& spawner, uint64_t id) : spawner_(spawner), id_(id), pending_(spawner.loop_) {
+  Registration(Spawner& spawner, uint64_t id)
+      : spawner_(spawner), id_(id), pending_(spawner.loop_) {
     HEARTH_CHECK(spawner_.pending_.emplace(id, &pending_).second);
   }
   ~Registration() { spawner_.pending_.erase(id_); }
@@ -73,7 +74,8 @@ Task<sandbox::Answer> Spawner::answer_to(uint64_t id) {
 Task<std::variant<sandbox::Descriptors, Failure>> Spawner::create(sandbox::Spec spec) {
   client_.create(spec);
   sandbox::Answer answer = co_await answer_to(spec.id);
-  if (auto* created = std::get_if<sandbox::Created>(&answer)) co_return std::move(created->descriptors);
+  if (auto* created = std::get_if<sandbox::Created>(&answer))
+    co_return std::move(created->descriptors);
   if (auto* refused = std::get_if<sandbox::Refused>(&answer)) co_return std::move(refused->failure);
   co_return Failure{"create", "answer", EPROTO};
 }
@@ -87,8 +89,8 @@ std::optional<Failure> failure_in(sandbox::Answer& answer) {
 
 }  // namespace
 
-Task<std::optional<Failure>> Spawner::specialise(uint64_t id, std::string bundle, sandbox::Limits limits,
-                                                 std::string function) {
+Task<std::optional<Failure>> Spawner::specialise(uint64_t id, std::string bundle,
+                                                 sandbox::Limits limits, std::string function) {
   client_.specialise(id, bundle, limits, function);
   sandbox::Answer answer = co_await answer_to(id);
   co_return failure_in(answer);

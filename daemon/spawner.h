@@ -16,15 +16,18 @@
 
 namespace hearth::daemon {
 
-// The spawner's answers as awaitables. Any number of requests may be under way; one per sandbox at a time.
+// The spawner's answers as awaitables. Any number of requests may be under way; one per sandbox at
+// a time.
 class Spawner {
  public:
   // `lost` is called once when hearth-spawner is gone: without it hearthd cannot go on.
   Spawner(loop::Loop& loop, sandbox::SpawnerClient& client, std::function<void()> lost);
 
-  // A create whose caller is cancelled still ends: the sandbox made for nobody is killed and removed.
+  // A create whose caller is cancelled still ends: the sandbox made for nobody is killed and
+  // removed.
   loop::Task<std::variant<sandbox::Descriptors, sandbox::Failure>> create(sandbox::Spec spec);
-  loop::Task<std::optional<sandbox::Failure>> specialise(uint64_t id, std::string bundle, sandbox::Limits limits,
+  loop::Task<std::optional<sandbox::Failure>> specialise(uint64_t id, std::string bundle,
+                                                         sandbox::Limits limits,
                                                          std::string function);
   loop::Task<std::optional<sandbox::Failure>> remove(uint64_t id);
   void discard(uint64_t id);  // remove without waiting for the answer

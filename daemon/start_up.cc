@@ -24,7 +24,8 @@ namespace {
 void make_folder(const std::string& path, mode_t mode, uid_t uid, gid_t gid) {
   size_t slash = path.rfind('/');
   struct stat status = {};
-  if (slash != 0 && slash != std::string::npos && ::stat(path.substr(0, slash).c_str(), &status) != 0) {
+  if (slash != 0 && slash != std::string::npos &&
+      ::stat(path.substr(0, slash).c_str(), &status) != 0) {
     make_folder(path.substr(0, slash), 0755, 0, 0);
   }
   if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) throw sys::Error("mkdir", path, errno);
@@ -42,14 +43,18 @@ std::string instance_name(const Config& config) {
 Identity find_identity(const Config& config) {
   const passwd* user = ::getpwnam(config.user.c_str());
   if (user == nullptr) {
-    throw std::runtime_error(fmt::format(
-        "user '{0}' does not exist; make it with: useradd --system --home-dir / --shell /usr/sbin/nologin {0}", config.user));
+    throw std::runtime_error(
+        fmt::format("user '{0}' does not exist; make it with: useradd --system --home-dir / "
+                    "--shell /usr/sbin/nologin {0}",
+                    config.user));
   }
-  if (user->pw_uid == 0) throw std::runtime_error("user must not be root: hearthd gives its privileges up");
+  if (user->pw_uid == 0)
+    throw std::runtime_error("user must not be root: hearthd gives its privileges up");
   Identity identity{user->pw_uid, user->pw_gid, user->pw_gid};
   if (!config.admin_group.empty()) {
     const group* admins = ::getgrnam(config.admin_group.c_str());
-    if (admins == nullptr) throw std::runtime_error(fmt::format("admin_group '{}' does not exist", config.admin_group));
+    if (admins == nullptr)
+      throw std::runtime_error(fmt::format("admin_group '{}' does not exist", config.admin_group));
     identity.admin_gid = admins->gr_gid;
   }
   return identity;
@@ -65,7 +70,8 @@ sys::Fd prepare_folders(const Config& config, const Identity& identity) {
   std::string path = config.state_dir + "/lock";
   sys::Fd lock(sys::check(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600), "open", path));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    throw std::runtime_error(fmt::format("another hearthd uses the state folder {}", config.state_dir));
+    throw std::runtime_error(
+        fmt::format("another hearthd uses the state folder {}", config.state_dir));
   }
   return lock;
 }
@@ -74,7 +80,8 @@ std::string prepare_cgroups(const Config& config) {
   return sandbox::cgroup::prepare_base(config.limits, instance_name(config));
 }
 
-std::unique_ptr<sandbox::SpawnerClient> start_spawner(const Options& options, const std::string& cgroup_base) {
+std::unique_ptr<sandbox::SpawnerClient> start_spawner(const Options& options,
+                                                      const std::string& cgroup_base) {
   const Config& config = options.config;
   sandbox::SpawnerPolicy policy;
   policy.state_dir = config.state_dir;

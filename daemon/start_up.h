@@ -10,7 +10,8 @@
 #include "sandbox/spawner_client.h"
 #include "sandbox/sys/fd.h"
 
-// What hearthd does as root before it gives root up, in the order of the functions here. Each throws sys::Error.
+// What hearthd does as root before it gives root up, in the order of the functions here. Each
+// throws sys::Error.
 namespace hearth::daemon {
 
 struct Identity {
@@ -22,13 +23,14 @@ struct Identity {
 // The user of the configuration; says how to make it when it is missing.
 Identity find_identity(const Config& config);
 
-// Makes the state and runtime folders, owned by the identity; locks the state so that two daemons never share it. The lock lives as
-// long as the descriptor.
+// Makes the state and runtime folders, owned by the identity; locks the state so that two daemons
+// never share it. The lock lives as long as the descriptor.
 sys::Fd prepare_folders(const Config& config, const Identity& identity);
 
 // The cgroup base (moves this process into its leaf) and the spawner.
 std::string prepare_cgroups(const Config& config);
-std::unique_ptr<sandbox::SpawnerClient> start_spawner(const Options& options, const std::string& cgroup_base);
+std::unique_ptr<sandbox::SpawnerClient> start_spawner(const Options& options,
+                                                      const std::string& cgroup_base);
 
 // Becomes the identity, with no capability in any set and no way back.
 void drop_privileges(const Identity& identity);

@@ -13,14 +13,16 @@ void check_cpu(Worker& worker) {
   const Budget& budget = worker.budget();
   if (budget.cpu_us == 0) return;
   CpuCounters cpu = read_cpu(worker.descriptors());
-  if (cpu.user_us + cpu.system_us - worker.cpu_base_us() > budget.cpu_us) worker.end_call(End::kCpuExceeded);
+  if (cpu.user_us + cpu.system_us - worker.cpu_base_us() > budget.cpu_us)
+    worker.end_call(End::kCpuExceeded);
 }
 
 void check_memory_and_processes(Worker& worker) {
   const Budget& budget = worker.budget();
   int procs = worker.descriptors().cgroup_procs.get();
   // PID 1 is ours, and so is a zygote that waits: neither counts against the function.
-  if (count_processes(procs) > budget.processes + 2) return worker.end_call(End::kProcessesExceeded);
+  if (count_processes(procs) > budget.processes + 2)
+    return worker.end_call(End::kProcessesExceeded);
   uint64_t bytes = sum_anonymous_memory(procs);
   worker.saw_memory(bytes);
   if (bytes > budget.memory_bytes) worker.end_call(End::kMemoryExceeded);

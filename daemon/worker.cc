@@ -14,7 +14,8 @@ namespace control = sandbox::control;
 namespace frame = sandbox::frame;
 using loop::Task;
 
-Worker::Worker(loop::Loop& loop, uint64_t id, sandbox::Descriptors descriptors, std::function<void()> lost)
+Worker::Worker(loop::Loop& loop, uint64_t id, sandbox::Descriptors descriptors,
+               std::function<void()> lost)
     : loop_(loop),
       id_(id),
       descriptors_(std::move(descriptors)),
@@ -54,8 +55,8 @@ Task<void> Worker::gone() {
     changed_.reset();
     co_await changed_.wait();
   }
-  // The pidfd speaks for PID 1, whose death takes its whole pid namespace along; the cgroup's own word is read once to be sure
-  // (its notification can be 10 ms late, the file is not).
+  // The pidfd speaks for PID 1, whose death takes its whole pid namespace along; the cgroup's own
+  // word is read once to be sure (its notification can be 10 ms late, the file is not).
   while (read_key(descriptors_.cgroup_events.get(), "populated") != 0) {
     co_await loop::Sleep(loop_, std::chrono::milliseconds(1));
   }
@@ -63,15 +64,18 @@ Task<void> Worker::gone() {
 
 void Worker::on_control() {
   try {
-    while (std::optional<control::Event> event = control::receive_event(descriptors_.control.get())) {
+    while (std::optional<control::Event> event =
+               control::receive_event(descriptors_.control.get())) {
       if (std::holds_alternative<control::Ready>(*event)) ready_ = true;
-      if (auto* failed = std::get_if<control::Failed>(&*event)) failed_ = std::move(failed->failure);
+      if (auto* failed = std::get_if<control::Failed>(&*event))
+        failed_ = std::move(failed->failure);
       if (auto* started = std::get_if<control::Started>(&*event)) on_started(std::move(*started));
       if (auto* exited = std::get_if<control::Exited>(&*event)) on_exited(*exited);
       if (auto* probed = std::get_if<control::Probed>(&*event)) probed_ = *probed;
     }
   } catch (const sys::Error&) {
-    // End of file, or bytes that hearth-init never sends: nothing more can be asked of this sandbox.
+    // End of file, or bytes that hearth-init never sends: nothing more can be asked of this
+    // sandbox.
     control_lost_ = true;
     control_poll_.on_readable({});
     kill();
@@ -116,7 +120,8 @@ void Worker::on_started(control::Started started) {
         if (p->output) {
           constexpr size_t kTailBytes = 4096;
           p->error_tail += bytes;
-          if (p->error_tail.size() > kTailBytes) p->error_tail.erase(0, p->error_tail.size() - kTailBytes);
+          if (p->error_tail.size() > kTailBytes)
+            p->error_tail.erase(0, p->error_tail.size() - kTailBytes);
         }
         log(LogStream::kErr, bytes);
         return true;
@@ -177,12 +182,18 @@ std::optional<StartFailure> Worker::trouble(const char* step) const {
   if (dead_ || control_lost_) {
     bool oom = read_key(descriptors_.memory_events.get(), "oom_kill") != 0;
     if (!oom) return StartFailure{{step, "sandbox", ECONNRESET}, false, {}, {}, {}};
-    return StartFailure{{step, "sandbox", ENOMEM}, true, "OutOfMemory",
-                        "the sandbox ran out of memory while the function's code was loading", {}};
+    return StartFailure{{step, "sandbox", ENOMEM},
+                        true,
+                        "OutOfMemory",
+                        "the sandbox ran out of memory while the function's code was loading",
+                        {}};
   }
   if (expired_) {
-    return StartFailure{{step, "sandbox", ETIMEDOUT}, true, "LoadTimeout",
-                        "the function's code did not load in time", {}};
+    return StartFailure{{step, "sandbox", ETIMEDOUT},
+                        true,
+                        "LoadTimeout",
+                        "the function's code did not load in time",
+                        {}};
   }
   return std::nullopt;
 }
@@ -198,7 +209,8 @@ Task<std::optional<StartFailure>> Worker::ready(std::chrono::milliseconds limit)
 }
 
 // Sends a request that hearth-init answers with `started`; returns when the new process is known.
-Task<std::optional<StartFailure>> Worker::request(control::Request request, const char* step, Limit limit) {
+Task<std::optional<StartFailure>> Worker::request(control::Request request, const char* step,
+                                                  Limit limit) {
   uint32_t before = started_count_;
   failed_.reset();
   try {
@@ -214,7 +226,8 @@ Task<std::optional<StartFailure>> Worker::request(control::Request request, cons
   co_return std::nullopt;
 }
 
-Task<std::optional<StartFailure>> Worker::start(control::Start start, std::chrono::milliseconds limit) {
+Task<std::optional<StartFailure>> Worker::start(control::Start start,
+                                                std::chrono::milliseconds limit) {
   template_ = start;
   Limit until = Clock::now() + limit;
   auto failure = co_await request(std::move(start), "start", until);
@@ -229,21 +242,28 @@ Task<std::optional<StartFailure>> Worker::await_hello(Limit limit) {
     if (auto frame = process.channel->take()) {
       timer_.disarm();
       if (frame->header.type == frame::Type::kHello) co_return std::nullopt;
-      co_return StartFailure{{"hello", template_.argv[0], EPROTO}, true, "RuntimeError",
-                             "the program did not begin with a hello frame", {}};
+      co_return StartFailure{{"hello", template_.argv[0], EPROTO},
+                             true,
+                             "RuntimeError",
+                             "the program did not begin with a hello frame",
+                             {}};
     }
     if (auto failure = trouble("hello")) co_return failure;
     if (process.channel->state() != Channel::State::kOpen) {
       drain_logs();
-      co_return StartFailure{{"hello", template_.argv[0], ECONNRESET}, true, "RuntimeError",
-                             "the program ended before it was ready", {}};
+      co_return StartFailure{{"hello", template_.argv[0], ECONNRESET},
+                             true,
+                             "RuntimeError",
+                             "the program ended before it was ready",
+                             {}};
     }
     co_await next_change();
   }
 }
 
 StartFailure Worker::load_error(const Channel::Frame& frame) const {
-  StartFailure failure{{"load", template_.argv[0], EINVAL}, true, "LoadError", "the handler did not load", {}};
+  StartFailure failure{
+      {"load", template_.argv[0], EINVAL}, true, "LoadError", "the handler did not load", {}};
   auto pairs = frame::parse_meta(frame.meta);
   if (frame.header.type != frame::Type::kError || !pairs) return failure;
   for (auto [name, value] : *pairs) {
@@ -265,15 +285,18 @@ Task<std::optional<StartFailure>> Worker::load(std::string meta, std::vector<std
     timer_.disarm();
     co_return failure;
   }
-  // It cannot be forked (threads run in it): it serves one call itself, and the next process is a new one.
+  // It cannot be forked (threads run in it): it serves one call itself, and the next process is a
+  // new one.
   server_ = std::move(zygote_);
   template_.role = control::Role::kServer;
   co_return std::nullopt;
 }
 
-Task<std::optional<StartFailure>> Worker::load_server(std::vector<std::string>* notes, Limit limit) {
+Task<std::optional<StartFailure>> Worker::load_server(std::vector<std::string>* notes,
+                                                      Limit limit) {
   Process& process = zygote_ ? *zygote_ : *server_;
-  process.channel->send({frame::Type::kLoad, 0, static_cast<uint32_t>(load_meta_.size()), 0, 0}, load_meta_, {});
+  process.channel->send({frame::Type::kLoad, 0, static_cast<uint32_t>(load_meta_.size()), 0, 0},
+                        load_meta_, {});
   arm(limit);
   for (;;) {
     if (auto frame = process.channel->take()) {
@@ -289,8 +312,11 @@ Task<std::optional<StartFailure>> Worker::load_server(std::vector<std::string>* 
     if (auto failure = trouble("load")) co_return failure;
     if (process.channel->state() != Channel::State::kOpen) {
       drain_logs();
-      co_return StartFailure{{"load", template_.argv[0], ECONNRESET}, true, "LoadError",
-                             "the process ended while the function's code was loading", {}};
+      co_return StartFailure{{"load", template_.argv[0], ECONNRESET},
+                             true,
+                             "LoadError",
+                             "the process ended while the function's code was loading",
+                             {}};
     }
     co_await next_change();
   }
@@ -309,12 +335,17 @@ Task<std::optional<StartFailure>> Worker::recycle(std::chrono::milliseconds limi
   timer_.disarm();
   if (failure) co_return failure;
   if (!zygote_) co_return std::nullopt;  // a program that waits on stdin may have forked already
-  // hearth-init counted its children; the kernel's own list must agree: PID 1, the zygote, the parked child.
+  // hearth-init counted its children; the kernel's own list must agree: PID 1, the zygote, the
+  // parked child.
   constexpr uint32_t kExpected = 3;
   uint32_t found = count_processes(descriptors_.cgroup_procs.get());
   if (found == kExpected) co_return std::nullopt;
   co_return StartFailure{
-      {"verify", fmt::format("{} processes, expected {}", found, kExpected), EBUSY}, false, {}, {}, {}};
+      {"verify", fmt::format("{} processes, expected {}", found, kExpected), EBUSY},
+      false,
+      {},
+      {},
+      {}};
 }
 
 Task<std::optional<control::Probed>> Worker::probe(std::chrono::milliseconds limit) {

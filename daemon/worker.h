@@ -17,8 +17,8 @@
 #include "daemon/loop/loop.h"
 #include "daemon/loop/poll.h"
 #include "daemon/loop/sleep.h"
-#include "daemon/loop/timer.h"
 #include "daemon/loop/task.h"
+#include "daemon/loop/timer.h"
 #include "daemon/pipe.h"
 #include "sandbox/control.h"
 #include "sandbox/spec.h"
@@ -31,17 +31,18 @@ enum class LogStream : uint8_t { kOut, kErr };
 
 // Why a start, load or recycle did not end in a process that can take a call.
 struct StartFailure {
-  sandbox::Failure failure;   // the host or the sandbox failed: step, object, errno …
-  bool code_failed = false;   // … or the function's own code did, and the next start will fail the same way:
+  sandbox::Failure failure;  // the host or the sandbox failed: step, object, errno …
+  bool code_failed =
+      false;  // … or the function's own code did, and the next start will fail the same way:
   std::string type, message, stack;
 };
 
 // How a call left its process.
 enum class End : uint8_t {
-  kReplied,      // reply frame, or exit status 0 of a raw program
-  kError,        // error frame (function_error or bad_reply as its meta says)
-  kExited,       // the process ended without an answer
-  kBroken,       // forged, malformed or out-of-turn bytes on the channel
+  kReplied,  // reply frame, or exit status 0 of a raw program
+  kError,    // error frame (function_error or bad_reply as its meta says)
+  kExited,   // the process ended without an answer
+  kBroken,   // forged, malformed or out-of-turn bytes on the channel
   kTimeout,
   kOutputExceeded,
   kLogExceeded,
@@ -63,7 +64,7 @@ struct CallInput {
   std::string_view meta, body;       // borrowed until the call's task is done
   std::vector<std::string> raw_env;  // raw programs started on arrival: their environment
   bool start_on_arrival = false;
-  bool last = false;                 // the process serves no further call
+  bool last = false;  // the process serves no further call
   Clock::time_point deadline;
   uint64_t output_bytes_max = 0;
   Budget budget;
@@ -72,19 +73,21 @@ struct CallInput {
 struct CallOutput {
   End end = End::kSandboxGone;
   std::string meta, body;
-  int wait_status = 0;      // kExited, and raw programs
-  std::string error_tail;   // raw programs: the last bytes of stderr
+  int wait_status = 0;     // kExited, and raw programs
+  std::string error_tail;  // raw programs: the last bytes of stderr
 };
 
-// One sandbox as hearthd sees it: the control socket to hearth-init, the process that takes the next call, the kernel's
-// counters. It starts, loads, calls, recycles and kills; it decides nothing. One operation at a time. Destroying it kills the tree
-// (cgroup.kill) without waiting; stop() waits.
+// One sandbox as hearthd sees it: the control socket to hearth-init, the process that takes the
+// next call, the kernel's counters. It starts, loads, calls, recycles and kills; it decides
+// nothing. One operation at a time. Destroying it kills the tree (cgroup.kill) without waiting;
+// stop() waits.
 class Worker {
  public:
   using LogSink = std::function<void(LogStream, std::string_view)>;
 
   // `lost` is called when the sandbox or its waiting process dies outside a call.
-  Worker(loop::Loop& loop, uint64_t id, sandbox::Descriptors descriptors, std::function<void()> lost);
+  Worker(loop::Loop& loop, uint64_t id, sandbox::Descriptors descriptors,
+         std::function<void()> lost);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -96,17 +99,20 @@ class Worker {
   loop::Task<std::optional<StartFailure>> ready(std::chrono::milliseconds limit);
 
   // Starts the runtime's program; framed ones have said hello when this returns.
-  loop::Task<std::optional<StartFailure>> start(sandbox::control::Start start, std::chrono::milliseconds limit);
+  loop::Task<std::optional<StartFailure>> start(sandbox::control::Start start,
+                                                std::chrono::milliseconds limit);
 
   // For a program that starts when its call is there: only remembered.
   void prepare(sandbox::control::Start start) { template_ = std::move(start); }
 
-  // Framed: sends load, waits for ready, and with a zygote that can fork parks the first child. The meta is kept for processes
-  // started later. `notes` get the runtime's remarks for the function's log.
-  loop::Task<std::optional<StartFailure>> load(std::string meta, std::vector<std::string>* notes, std::chrono::milliseconds limit);
+  // Framed: sends load, waits for ready, and with a zygote that can fork parks the first child. The
+  // meta is kept for processes started later. `notes` get the runtime's remarks for the function's
+  // log.
+  loop::Task<std::optional<StartFailure>> load(std::string meta, std::vector<std::string>* notes,
+                                               std::chrono::milliseconds limit);
 
-  // One call. At any end but kReplied and kError the caller must kill this worker. Destroying the task half-way leaves the
-  // worker fit for nothing but kill().
+  // One call. At any end but kReplied and kError the caller must kill this worker. Destroying the
+  // task half-way leaves the worker fit for nothing but kill().
   loop::Task<CallOutput> call(CallInput input);
 
   // Scrubs the sandbox and makes the next process ready.
@@ -115,8 +121,8 @@ class Worker {
   // What was in /tmp; nullopt when hearth-init does not answer within the limit.
   loop::Task<std::optional<sandbox::control::Probed>> probe(std::chrono::milliseconds limit);
 
-  void kill();                 // one write, at once, the whole tree
-  loop::Task<void> gone();     // returns when no process of the sandbox is left (after kill)
+  void kill();              // one write, at once, the whole tree
+  loop::Task<void> gone();  // returns when no process of the sandbox is left (after kill)
   bool dead() const { return dead_; }
 
   // Ends the running call with this reason (budget watchers).
@@ -125,8 +131,8 @@ class Worker {
   const Budget& budget() const { return budget_; }  // of the running call
   uint64_t cpu_base_us() const { return cpu_base_us_; }
 
-  // A call begins with the CPU counters at `base` and a new peak of memory. Where the kernel has no counter of that, what the
-  // watch saw is the peak.
+  // A call begins with the CPU counters at `base` and a new peak of memory. Where the kernel has no
+  // counter of that, what the watch saw is the peak.
   void begin_counters(const CpuCounters& base);
   void saw_memory(uint64_t bytes) { memory_seen_ = std::max(memory_seen_, bytes); }
   std::pair<uint64_t, ledger::MemorySource> memory_peak() const;
@@ -137,7 +143,7 @@ class Worker {
 
   // Where stdout and stderr go from now on. `bytes_max` (0: none) ends the call with kLogExceeded.
   void set_log(LogSink sink, uint64_t bytes_max);
-  void drain_logs();           // what was written until now
+  void drain_logs();  // what was written until now
   uint64_t log_bytes() const { return log_bytes_; }
 
  private:
@@ -147,11 +153,11 @@ class Worker {
     bool zygote = false;
     bool exited = false;
     int wait_status = 0;
-    std::unique_ptr<Channel> channel;   // framed
-    std::unique_ptr<PipeWriter> input;  // raw
-    std::unique_ptr<PipeReader> output; // raw
+    std::unique_ptr<Channel> channel;    // framed
+    std::unique_ptr<PipeWriter> input;   // raw
+    std::unique_ptr<PipeReader> output;  // raw
     std::unique_ptr<PipeReader> log_out, log_err;
-    std::string answer, error_tail;     // raw
+    std::string answer, error_tail;  // raw
     bool answer_too_large = false;
   };
   using Limit = Clock::time_point;
@@ -167,7 +173,8 @@ class Worker {
   bool expired() const { return expired_; }
   std::optional<StartFailure> trouble(const char* step) const;
 
-  loop::Task<std::optional<StartFailure>> request(sandbox::control::Request request, const char* step, Limit limit);
+  loop::Task<std::optional<StartFailure>> request(sandbox::control::Request request,
+                                                  const char* step, Limit limit);
   loop::Task<std::optional<StartFailure>> await_hello(Limit limit);
   loop::Task<std::optional<StartFailure>> load_server(std::vector<std::string>* notes, Limit limit);
   StartFailure load_error(const Channel::Frame& frame) const;
@@ -191,16 +198,17 @@ class Worker {
 
   sandbox::control::Start template_;
   std::string load_meta_;
-  bool zygote_forks_ = false;           // the zygote is loaded and children can be parked
+  bool zygote_forks_ = false;  // the zygote is loaded and children can be parked
   uint64_t output_bytes_max_ = 6u << 20;
   std::unique_ptr<Process> zygote_;
-  std::unique_ptr<Process> server_;     // takes the next call
+  std::unique_ptr<Process> server_;  // takes the next call
   uint32_t started_count_ = 0;
 
   Budget budget_;
   uint64_t cpu_base_us_ = 0;
-  uint64_t memory_idle_ = 0, memory_seen_ = 0;  // best effort: parked, and highest sample of the call
-  bool peak_resets_ = false;                    // memory.peak can be reset through our descriptor
+  uint64_t memory_idle_ = 0,
+           memory_seen_ = 0;  // best effort: parked, and highest sample of the call
+  bool peak_resets_ = false;  // memory.peak can be reset through our descriptor
   uint64_t oom_kills_ = 0, process_refusals_ = 0;
 
   LogSink sink_;

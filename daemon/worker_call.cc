@@ -38,8 +38,9 @@ CallOutput Worker::stopped(End end) {
 // How the call has ended, if it has.
 std::optional<CallOutput> Worker::framed_end(Process& process, uint64_t number, bool ending) {
   if (auto answer = process.channel->take()) {
-    bool in_turn = answer->header.call == number && process.channel->sent() &&
-                   (answer->header.type == frame::Type::kReply || answer->header.type == frame::Type::kError);
+    bool in_turn =
+        answer->header.call == number && process.channel->sent() &&
+        (answer->header.type == frame::Type::kReply || answer->header.type == frame::Type::kError);
     if (!in_turn) return stopped(End::kBroken);
     CallOutput output;
     output.end = answer->header.type == frame::Type::kReply ? End::kReplied : End::kError;
@@ -72,7 +73,8 @@ Task<CallOutput> Worker::call_framed(CallInput& input) {
   for (;;) {
     if (auto output = framed_end(process, input.number, ending)) co_return std::move(*output);
     if (process.channel->state() == Channel::State::kEnded && !ending) {
-      // The channel closed: hearth-init tells the exit status in a moment, unless the process lives on without one.
+      // The channel closed: hearth-init tells the exit status in a moment, unless the process lives
+      // on without one.
       ending = true;
       arm(std::min(input.deadline, Clock::now() + std::chrono::milliseconds(200)));
     }
@@ -101,7 +103,8 @@ Task<CallOutput> Worker::call_raw(CallInput& input) {
     co_await changed_.wait();
     changed_.reset();
   }
-  // What it wrote before its exit is in the pipes; a grandchild that holds them open is not waited for.
+  // What it wrote before its exit is in the pipes; a grandchild that holds them open is not waited
+  // for.
   process.output->drain(output_bytes_max_ + 1);
   drain_logs();
   if (process.answer_too_large) co_return stopped(End::kOutputExceeded);
@@ -112,7 +115,8 @@ Task<CallOutput> Worker::call_raw(CallInput& input) {
   co_return output;
 }
 
-// Counters -------------------------------------------------------------------------------------------------------------
+// Counters
+// -------------------------------------------------------------------------------------------------------------
 
 void Worker::begin_counters(const CpuCounters& base) {
   cpu_base_us_ = base.user_us + base.system_us;
@@ -128,7 +132,8 @@ void Worker::begin_counters(const CpuCounters& base) {
 std::pair<uint64_t, ledger::MemorySource> Worker::memory_peak() const {
   if (descriptors_.memory_peak) {
     uint64_t bytes = read_value(descriptors_.memory_peak.get());
-    return {bytes, peak_resets_ ? ledger::MemorySource::kPeakReset : ledger::MemorySource::kPeakLifetime};
+    return {bytes,
+            peak_resets_ ? ledger::MemorySource::kPeakReset : ledger::MemorySource::kPeakLifetime};
   }
   return {std::max(memory_idle_, memory_seen_), ledger::MemorySource::kPolled};
 }

@@ -39,10 +39,12 @@ Response text(int status, std::string body, std::string_view type) {
 
 Response json_response(const Json& body, int status) {
   // Function names and messages may hold any bytes; what is no UTF-8 is replaced, not fatal.
-  return text(status, body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", "application/json");
+  return text(status, body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n",
+              "application/json");
 }
 
-Response api_error(int status, std::string kind, std::string message, std::string limit, std::string value) {
+Response api_error(int status, std::string kind, std::string message, std::string limit,
+                   std::string value) {
   http::ErrorBody body;
   body.kind = std::move(kind);
   body.stage = "request";
@@ -52,10 +54,16 @@ Response api_error(int status, std::string kind, std::string message, std::strin
   return http::error_response(status, body);
 }
 
-std::string Api::Context::query(std::string_view name) const { return http::query_value(request.query, name).value_or(""); }
+std::string Api::Context::query(std::string_view name) const {
+  return http::query_value(request.query, name).value_or("");
+}
 
-Api::Api(Services& services, Deployer& deployer, ApiOptions options, std::function<const http::Counters&()> http)
-    : services_(services), deployer_(deployer), options_(std::move(options)), http_(std::move(http)) {}
+Api::Api(Services& services, Deployer& deployer, ApiOptions options,
+         std::function<const http::Counters&()> http)
+    : services_(services),
+      deployer_(deployer),
+      options_(std::move(options)),
+      http_(std::move(http)) {}
 
 Task<Response> Api::handle(Request& request) {
   std::string_view path = request.path;
@@ -65,7 +73,8 @@ Task<Response> Api::handle(Request& request) {
   if (read && path == "/healthz") co_return text(200, "ok\n", "text/plain");
   if (read && path == "/readyz") co_return ready();
   if (read && path == "/metrics") co_return metrics();
-  co_return api_error(404, "not_found", "nothing is served at this path; functions are at /fn/TENANT/NAME", "path",
+  co_return api_error(404, "not_found",
+                      "nothing is served at this path; functions are at /fn/TENANT/NAME", "path",
                       std::string(path));
 }
 
@@ -76,10 +85,10 @@ bool Api::may_manage(const http::Peer& peer) const {
 
 Task<Response> Api::manage(Request& request) {
   if (!may_manage(request.peer)) {
-    co_return api_error(403, "forbidden",
-                        request.peer.unix
-                            ? "the management API is for root, hearthd's own user and the admin group"
-                            : "the management API is served on the Unix socket only");
+    co_return api_error(
+        403, "forbidden",
+        request.peer.unix ? "the management API is for root, hearthd's own user and the admin group"
+                          : "the management API is served on the Unix socket only");
   }
   Context context{request, split_path(std::string_view(request.path).substr(4))};
   const auto& parts = context.parts;
@@ -91,8 +100,10 @@ Task<Response> Api::manage(Request& request) {
   if (first == "usage" && method == "GET") co_return co_await usage(context);
   if (first == "images") co_return co_await images(context);
   if (first == "tenants" && parts.size() <= 2) co_return co_await tenants(context);
-  if (first == "tenants" && parts.size() >= 3 && parts[2] == "functions") co_return co_await functions(context);
-  co_return api_error(404, "not_found", "no such resource in the management API", "path", std::string(request.path));
+  if (first == "tenants" && parts.size() >= 3 && parts[2] == "functions")
+    co_return co_await functions(context);
+  co_return api_error(404, "not_found", "no such resource in the management API", "path",
+                      std::string(request.path));
 }
 
 Task<Response> Api::functions(Context context) {
@@ -105,7 +116,8 @@ Task<Response> Api::functions(Context context) {
   if (parts.size() == 3 && method == "POST") co_return co_await deploy(context);
   if (parts.size() == 3 && method == "GET") {
     Json rows = Json::array();
-    for (const auto& version : services_.registry.live(parts[1])) rows.push_back(function_row(*version, true));
+    for (const auto& version : services_.registry.live(parts[1]))
+      rows.push_back(function_row(*version, true));
     co_return json_response(rows);
   }
   if (parts.size() == 4) co_return co_await function(context);
@@ -115,12 +127,14 @@ Task<Response> Api::functions(Context context) {
   if (verb == "versions" && method == "GET") {
     auto live = services_.registry.find(parts[1], parts[3]);
     auto versions = services_.registry.versions(parts[1], parts[3]);
-    if (versions.empty()) co_return api_error(404, "not_found", "no function '" + parts[3] + "'", "function", parts[3]);
+    if (versions.empty())
+      co_return api_error(404, "not_found", "no function '" + parts[3] + "'", "function", parts[3]);
     Json rows = Json::array();
     for (const auto& version : versions) rows.push_back(function_row(*version, version == live));
     co_return json_response(rows);
   }
-  co_return api_error(405, "method_not_allowed", method + " is not served here", "path", std::string(context.request.path));
+  co_return api_error(405, "method_not_allowed", method + " is not served here", "path",
+                      std::string(context.request.path));
 }
 
 }  // namespace hearth::daemon

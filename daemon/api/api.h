@@ -2,11 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json_fwd.hpp>
 
 #include "daemon/deploy.h"
 #include "daemon/http/message.h"
@@ -19,16 +18,19 @@ struct ApiOptions {
   std::string state_dir;
   std::string version;
   std::string uploads_dir;
-  uint32_t admin_gid = 0;           // members may use the socket besides root and hearthd's own user
+  uint32_t admin_gid = 0;  // members may use the socket besides root and hearthd's own user
   uint64_t pool_memory_bytes = 0;
-  std::vector<std::string> weaker;  // best-effort mode: `memory`, `processes`, … and the means in use
+  std::vector<std::string>
+      weaker;  // best-effort mode: `memory`, `processes`, … and the means in use
 };
 
-// The management API of ARCHITECTURE.md, health and metrics, and functions' HTTP triggers: every request of every listener arrives here.
+// The management API of ARCHITECTURE.md, health and metrics, and functions' HTTP triggers: every
+// request of every listener arrives here.
 class Api {
  public:
   // `http` gives the server's counters.
-  Api(Services& services, Deployer& deployer, ApiOptions options, std::function<const http::Counters&()> http);
+  Api(Services& services, Deployer& deployer, ApiOptions options,
+      std::function<const http::Counters&()> http);
 
   loop::Task<http::Response> handle(http::Request& request);
 
@@ -51,9 +53,10 @@ class Api {
   Reply rollback(Context context);
   Reply invoke_function(Context context);
   Reply logs(Context context);
-  static loop::Task<void> follow(loop::Loop& loop, ledger::LogStore& logs, std::string tenant, std::string function,
-                                 std::optional<ledger::Ulid> call, ledger::LogStore::Position position,
-                                 std::string head, http::ResponseStream& stream);
+  static loop::Task<void> follow(loop::Loop& loop, ledger::LogStore& logs, std::string tenant,
+                                 std::string function, std::optional<ledger::Ulid> call,
+                                 ledger::LogStore::Position position, std::string head,
+                                 http::ResponseStream& stream);
   Reply calls(Context context);
   Reply usage(Context context);
   Reply images(Context context);
@@ -70,6 +73,7 @@ class Api {
 };
 
 http::Response json_response(const nlohmann::json& body, int status = 200);
-http::Response api_error(int status, std::string kind, std::string message, std::string limit = {}, std::string value = {});
+http::Response api_error(int status, std::string kind, std::string message, std::string limit = {},
+                         std::string value = {});
 
 }  // namespace hearth::daemon

@@ -60,7 +60,8 @@ Json Api::function_row(const registry::Version& version, bool live) const {
               {"bytes", version.bytes},
               {"created_at", ledger::rfc3339(version.created_at_us)}};
   if (m.http) {
-    row["http"] = {{"public", m.http->is_public}, {"methods", m.http->methods},
+    row["http"] = {{"public", m.http->is_public},
+                   {"methods", m.http->methods},
                    {"path", fmt::format("/fn/{}/{}", version.tenant, m.name)}};
   }
   return row;
@@ -69,9 +70,11 @@ Json Api::function_row(const registry::Version& version, bool live) const {
 Task<Response> Api::deploy(Context context) {
   bool verify = context.query("verify") != "0";
   if (!context.request.body_file || context.request.body_file->bytes() == 0) {
-    co_return api_error(400, "bad_request", "a deploy's body is a .zip or .tar.gz archive, and this request has none");
+    co_return api_error(400, "bad_request",
+                        "a deploy's body is a .zip or .tar.gz archive, and this request has none");
   }
-  auto result = co_await deployer_.deploy(context.parts[1], context.request.body_file->path(), verify);
+  auto result =
+      co_await deployer_.deploy(context.parts[1], context.request.body_file->path(), verify);
   if (auto* error = std::get_if<CallError>(&result)) co_return refusal(*error);
   Deployed& deployed = std::get<Deployed>(result);
   Json row = function_row(*deployed.version, true);
@@ -89,12 +92,17 @@ Task<Response> Api::function(Context context) {
   }
   auto version = services_.registry.find(tenant, name);
   if (!version) {
-    co_return api_error(404, "not_found", fmt::format("tenant '{}' has no function '{}'", tenant, name), "function", name);
+    co_return api_error(404, "not_found",
+                        fmt::format("tenant '{}' has no function '{}'", tenant, name), "function",
+                        name);
   }
-  if (context.request.method != "GET") co_return api_error(405, "method_not_allowed", "a function takes GET and DELETE");
+  if (context.request.method != "GET")
+    co_return api_error(405, "method_not_allowed", "a function takes GET and DELETE");
   Json row = function_row(*version, true);
   pool::Pool::Counts counts = services_.fleet.counts(version->id);
-  row["sandboxes"] = {{"starting", counts.starting}, {"ready", counts.ready}, {"running", counts.running},
+  row["sandboxes"] = {{"starting", counts.starting},
+                      {"ready", counts.ready},
+                      {"running", counts.running},
                       {"waiting", counts.waiting}};
   co_return json_response(row);
 }
@@ -105,7 +113,8 @@ Task<Response> Api::rollback(Context context) {
     simdjson::dom::parser parser;
     simdjson::dom::element document;
     uint64_t asked = 0;
-    if (parser.parse(context.request.body).get(document) != simdjson::SUCCESS || !document.is_object()) {
+    if (parser.parse(context.request.body).get(document) != simdjson::SUCCESS ||
+        !document.is_object()) {
       co_return api_error(400, "bad_request", "the body of a rollback is a JSON object, or empty");
     }
     simdjson::error_code found = document["version"].get(asked);

@@ -43,8 +43,8 @@ std::optional<ledger::Query> query_of(const Api::Context& context) {
 }
 
 Response bad_query() {
-  return api_error(400, "bad_request", "since and until are Unix microseconds; limit is 1 to 10000", "limit",
-                   std::to_string(kRowsMax));
+  return api_error(400, "bad_request", "since and until are Unix microseconds; limit is 1 to 10000",
+                   "limit", std::to_string(kRowsMax));
 }
 
 Response raw_json(std::string body) {
@@ -70,11 +70,14 @@ Task<Response> Api::calls(Context context) {
   if (context.parts.size() == 2) {
     ledger::Ulid id;
     if (!ledger::Ulid::parse(context.parts[1], &id)) {
-      co_return api_error(400, "bad_request", "'" + context.parts[1] + "' is no call id (26 characters)", "id", context.parts[1]);
+      co_return api_error(400, "bad_request",
+                          "'" + context.parts[1] + "' is no call id (26 characters)", "id",
+                          context.parts[1]);
     }
     auto look = [&ledger, id] { return ledger.call(id); };
     auto record = co_await loop::offload(services_.loop, look);
-    if (!record) co_return api_error(404, "not_found", "no record of call " + id.text(), "id", id.text());
+    if (!record)
+      co_return api_error(404, "not_found", "no record of call " + id.text(), "id", id.text());
     co_return raw_json(ledger::to_json(*record) + "\n");
   }
   std::optional<ledger::Query> query = query_of(context);
@@ -108,7 +111,8 @@ Task<Response> Api::logs(Context context) {
   std::optional<ledger::Ulid> call;
   if (std::string text = context.query("call"); !text.empty()) {
     ledger::Ulid id;
-    if (!ledger::Ulid::parse(text, &id)) co_return api_error(400, "bad_request", "'" + text + "' is no call id", "call", text);
+    if (!ledger::Ulid::parse(text, &id))
+      co_return api_error(400, "bad_request", "'" + text + "' is no call id", "call", text);
     call = id;
   }
   auto limit = number(context.query("limit"), 1000);
@@ -120,7 +124,8 @@ Task<Response> Api::logs(Context context) {
   ledger::LogStore::Position position;
   Response response;
   response.headers.set("Content-Type", "application/x-ndjson");
-  for (const auto& entry : logs.read(tenant, function, call, *limit, &position)) response.body += log_line(entry);
+  for (const auto& entry : logs.read(tenant, function, call, *limit, &position))
+    response.body += log_line(entry);
   if (context.query("follow") != "1") co_return response;
 
   loop::Loop& loop = services_.loop;
@@ -133,13 +138,15 @@ Task<Response> Api::logs(Context context) {
 }
 
 // Sends what is there, then what comes, until the client goes away or the daemon stops.
-Task<void> Api::follow(loop::Loop& loop, ledger::LogStore& logs, std::string tenant, std::string function,
-                       std::optional<ledger::Ulid> call, ledger::LogStore::Position position, std::string head,
+Task<void> Api::follow(loop::Loop& loop, ledger::LogStore& logs, std::string tenant,
+                       std::string function, std::optional<ledger::Ulid> call,
+                       ledger::LogStore::Position position, std::string head,
                        http::ResponseStream& stream) {
   if (!head.empty()) co_await stream.write(head);
   for (;;) {
     std::string lines;
-    for (const auto& entry : logs.read_from(tenant, function, call, &position)) lines += log_line(entry);
+    for (const auto& entry : logs.read_from(tenant, function, call, &position))
+      lines += log_line(entry);
     if (!lines.empty()) co_await stream.write(lines);
     co_await loop::Sleep(loop, std::chrono::milliseconds(200));
   }

@@ -12,7 +12,8 @@
 
 namespace hearth::loop {
 
-// Calls a function on the loop thread whenever the signal arrives. Destruction restores the signal's default action.
+// Calls a function on the loop thread whenever the signal arrives. Destruction restores the
+// signal's default action.
 class OnSignal {
  public:
   OnSignal(Loop& loop, int number, std::function<void()> arrived) : arrived_(std::move(arrived)) {
@@ -22,7 +23,8 @@ class OnSignal {
     handle_.reset(handle.release());
     handle_->data = this;
     rc = uv_signal_start(
-        handle_.get(), [](uv_signal_t* h, int) { static_cast<OnSignal*>(h->data)->arrived_(); }, number);
+        handle_.get(), [](uv_signal_t* h, int) { static_cast<OnSignal*>(h->data)->arrived_(); },
+        number);
     if (rc < 0) throw sys::Error("uv_signal_start", {}, -rc);
   }
   OnSignal(const OnSignal&) = delete;

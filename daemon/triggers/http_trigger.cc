@@ -34,13 +34,16 @@ std::string meta_of(const http::Request& request, std::string_view path, uint64_
 
 // CGI's names, for programs that take the request from their environment.
 std::vector<std::string> environment_of(const http::Request& request, std::string_view path) {
-  std::vector<std::string> env = {
-      fmt::format("REQUEST_METHOD={}", request.method), fmt::format("PATH_INFO={}", path),
-      fmt::format("QUERY_STRING={}", request.query), fmt::format("REMOTE_ADDR={}", request.peer.address),
-      fmt::format("CONTENT_LENGTH={}", request.body.size()), "GATEWAY_INTERFACE=CGI/1.1"};
+  std::vector<std::string> env = {fmt::format("REQUEST_METHOD={}", request.method),
+                                  fmt::format("PATH_INFO={}", path),
+                                  fmt::format("QUERY_STRING={}", request.query),
+                                  fmt::format("REMOTE_ADDR={}", request.peer.address),
+                                  fmt::format("CONTENT_LENGTH={}", request.body.size()),
+                                  "GATEWAY_INTERFACE=CGI/1.1"};
   for (auto [header, value] : request.headers) {
     std::string name;
-    for (char c : header) name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    for (char c : header)
+      name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     if (name == "CONTENT_TYPE") {
       env.push_back(fmt::format("CONTENT_TYPE={}", value));
     } else if (name != "PROXY") {  // HTTP_PROXY is a variable that libraries obey
@@ -73,12 +76,14 @@ std::optional<Target> split(std::string_view path) {
 http::Response response_of(Answer& answer) {
   http::Response response;
   std::string_view content_type = "application/octet-stream";
-  sandbox::frame::Pairs pairs = sandbox::frame::parse_meta(answer.meta).value_or(sandbox::frame::Pairs{});
+  sandbox::frame::Pairs pairs =
+      sandbox::frame::parse_meta(answer.meta).value_or(sandbox::frame::Pairs{});
   for (auto [name, value] : pairs) {
     if (name == "status") {
       int status = 0;
       auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), status);
-      bool valid = error == std::errc() && end == value.data() + value.size() && status >= 200 && status <= 599;
+      bool valid = error == std::errc() && end == value.data() + value.size() && status >= 200 &&
+                   status <= 599;
       response.status = valid ? status : 502;
     } else if (name == "content_type") {
       content_type = value;
@@ -86,20 +91,23 @@ http::Response response_of(Answer& answer) {
       (void)response.headers.add(name.substr(2), value);  // a header that is none is left out
     }
   }
-  if (!response.headers.find("content-type")) (void)response.headers.add("content-type", content_type);
+  if (!response.headers.find("content-type"))
+    (void)response.headers.add("content-type", content_type);
   response.body = std::move(answer.body);
   return response;
 }
 
 }  // namespace
 
-void add_call_headers(http::Response& response, const ledger::Ulid& id, const std::optional<ledger::Record>& record) {
+void add_call_headers(http::Response& response, const ledger::Ulid& id,
+                      const std::optional<ledger::Record>& record) {
   response.headers.set("Hearth-Call-Id", id.text());
   if (!record) return;
   response.headers.set("Hearth-Start", ledger::name_of(record->start));
   response.headers.set("Hearth-Run-Us", fmt::format_int(record->run_us).c_str());
   response.headers.set("Hearth-Billed-Ms", fmt::format_int(record->billed_ms).c_str());
-  response.headers.set("Hearth-Cpu-Us", fmt::format_int(record->cpu_user_us + record->cpu_system_us).c_str());
+  response.headers.set("Hearth-Cpu-Us",
+                       fmt::format_int(record->cpu_user_us + record->cpu_system_us).c_str());
   response.headers.set("Hearth-Memory-Peak", fmt::format_int(record->memory_peak_bytes).c_str());
 }
 
@@ -125,7 +133,8 @@ Task<http::Response> serve_function(Services& services, http::Request& request) 
   ledger::Ulid id = ledger::Ulid::make();
   if (!target) {
     Answer nowhere;
-    nowhere.error = CallError{404, "not_found", "lookup", "functions are at /fn/TENANT/NAME", {}, {}, {}, {}, {}};
+    nowhere.error = CallError{
+        404, "not_found", "lookup", "functions are at /fn/TENANT/NAME", {}, {}, {}, {}, {}};
     co_return error_response(nowhere, id);
   }
   Call call;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The floor of a warm call: a bare libuv and llhttp server that forwards each body over a socketpair to one of 8 forked processes,
-// which echo it. No isolation, no limits, no metering, no logs. Usage: forwarder [PORT]; prints the port.
+// The floor of a warm call: a bare libuv and llhttp server that forwards each body over a
+// socketpair to one of 8 forked processes, which echo it. No isolation, no limits, no metering, no
+// logs. Usage: forwarder [PORT]; prints the port.
 #include <llhttp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -67,7 +68,8 @@ void send_to(Worker& worker, Client* client) {
 }
 
 void release(Client* client) {
-  uv_close(reinterpret_cast<uv_handle_t*>(&client->tcp), [](uv_handle_t* h) { delete static_cast<Client*>(h->data); });
+  uv_close(reinterpret_cast<uv_handle_t*>(&client->tcp),
+           [](uv_handle_t* h) { delete static_cast<Client*>(h->data); });
 }
 
 void answer(Worker& worker) {
@@ -77,8 +79,10 @@ void answer(Worker& worker) {
     release(client);
   } else {
     char head[128];
-    int n = std::snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n", worker.expected);
-    uv_buf_t parts[2] = {uv_buf_init(head, unsigned(n)), uv_buf_init(worker.answer.data() + 4, worker.expected)};
+    int n = std::snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n",
+                          worker.expected);
+    uv_buf_t parts[2] = {uv_buf_init(head, unsigned(n)),
+                         uv_buf_init(worker.answer.data() + 4, worker.expected)};
     uv_try_write(reinterpret_cast<uv_stream_t*>(&client->tcp), parts, 2);
   }
   if (waiting.empty()) return idle.push_back(&worker);
