@@ -10,9 +10,9 @@
 #include "sandbox/spec.h"
 #include "sandbox/sys/fd.h"
 
-// Messages between hearthd and hearth-init over the sandbox's control socket (SEQPACKET, one message
-// each; the layout is in control.cc). Both sides use these functions. Receiving never blocks; sending
-// does not either on hearthd's side, where the socket is non-blocking.
+// Messages between hearthd and hearth-init over the sandbox's control socket (SEQPACKET, one
+// message each; the layout is in control.cc). Both sides use these functions. Receiving never
+// blocks; sending does not either on hearthd's side, where the socket is non-blocking.
 namespace hearth::sandbox::control {
 
 enum class Stdio : uint8_t {
@@ -38,7 +38,9 @@ using Request = std::variant<Start, Fork, Recycle, Probe>;
 
 // hearth-init -> hearthd
 struct Ready {};
-struct Failed { Failure failure; };
+struct Failed {
+  Failure failure;
+};
 struct Started {
   uint32_t process = 0;  // hearth-init's number for it, rising from 1
   bool zygote = false;   // this is the zygote itself: its channel takes load, not calls
@@ -52,7 +54,9 @@ struct Exited {
   uint32_t process = 0;
   int wait_status = 0;  // as waitpid(2) gives it
 };
-struct Probed { uint64_t tmp_bytes_used = 0, tmp_bytes = 0; };
+struct Probed {
+  uint64_t tmp_bytes_used = 0, tmp_bytes = 0;
+};
 using Event = std::variant<Ready, Failed, Started, Exited, Probed>;
 
 inline constexpr size_t kMessageBytesMax = 128 * 1024;  // argv and env together are bounded by this

@@ -10,10 +10,14 @@ Level level_max = Level::kInfo;
 
 const char* name_of(Level level) {
   switch (level) {
-    case Level::kError: return "error";
-    case Level::kWarning: return "warning";
-    case Level::kInfo: return "info";
-    case Level::kDebug: return "debug";
+    case Level::kError:
+      return "error";
+    case Level::kWarning:
+      return "warning";
+    case Level::kInfo:
+      return "info";
+    case Level::kDebug:
+      return "debug";
   }
   return "?";
 }
@@ -41,14 +45,19 @@ Sink sink = write_stderr;
 
 }  // namespace
 
-void set_level(Level level) { level_max = level; }
-void set_sink(Sink s) { sink = s; }
+void set_level(Level level) {
+  level_max = level;
+}
+void set_sink(Sink s) {
+  sink = s;
+}
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
   if (level <= level_max) sink(level, message, fields);
 }
 
-std::string format_line(Level level, std::string_view message, std::initializer_list<Field> fields) {
+std::string format_line(Level level, std::string_view message,
+                        std::initializer_list<Field> fields) {
   std::string line = name_of(level);
   line += ' ';
   append_escaped(line, message, false);

@@ -29,10 +29,18 @@ void set_sink(Sink sink);
 // Only programs (hearthd, hearth-spawner, hearth-init) log; library folders throw or return values.
 void write(Level level, std::string_view message, std::initializer_list<Field> fields = {});
 
-inline void error(std::string_view m, std::initializer_list<Field> f = {}) { write(Level::kError, m, f); }
-inline void warning(std::string_view m, std::initializer_list<Field> f = {}) { write(Level::kWarning, m, f); }
-inline void info(std::string_view m, std::initializer_list<Field> f = {}) { write(Level::kInfo, m, f); }
-inline void debug(std::string_view m, std::initializer_list<Field> f = {}) { write(Level::kDebug, m, f); }
+inline void error(std::string_view m, std::initializer_list<Field> f = {}) {
+  write(Level::kError, m, f);
+}
+inline void warning(std::string_view m, std::initializer_list<Field> f = {}) {
+  write(Level::kWarning, m, f);
+}
+inline void info(std::string_view m, std::initializer_list<Field> f = {}) {
+  write(Level::kInfo, m, f);
+}
+inline void debug(std::string_view m, std::initializer_list<Field> f = {}) {
+  write(Level::kDebug, m, f);
+}
 
 // `level message name=value name="two words"\n`, control characters escaped. For sinks.
 std::string format_line(Level level, std::string_view message, std::initializer_list<Field> fields);

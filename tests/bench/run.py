@@ -18,7 +18,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 import instance  # noqa: E402
 
-FORWARDER = pathlib.Path(os.environ.get("HEARTH_FORWARDER", HERE.parents[1] / "build-check/tests/bench/forwarder"))
+FORWARDER = pathlib.Path(
+    os.environ.get("HEARTH_FORWARDER", HERE.parents[1] / "build-check/tests/bench/forwarder")
+)
 LUA = 'wrk.method = "POST"\nwrk.body = [[%s]]\nwrk.headers["Content-Type"] = "application/json"\n'
 
 
@@ -27,8 +29,12 @@ def wrk(url, body, connections, seconds):
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(LUA % body)
         script.flush()
-        out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, url],
-                             capture_output=True, text=True, check=True).stdout
+        out = subprocess.run(
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, url],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     if bad:
         raise RuntimeError(f"{bad.group(1)} answers were errors")
@@ -43,13 +49,21 @@ def pairs(count, ours, floor):
         a, b = first(), second()
         rows.append((a, b) if i % 2 else (b, a))
     ratios = [a / b for a, b in rows]
-    return (statistics.median(r[0] for r in rows), statistics.median(r[1] for r in rows), statistics.median(ratios),
-            min(ratios), max(ratios))
+    return (
+        statistics.median(r[0] for r in rows),
+        statistics.median(r[1] for r in rows),
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+    )
 
 
 def build_native(folder, source):
     binary = folder / "program"
-    subprocess.run(["cc", "-O2", "-static", f"-I{instance.STAGE}/include/hearth", "-o", binary, source], check=True)
+    subprocess.run(
+        ["cc", "-O2", "-static", f"-I{instance.STAGE}/include/hearth", "-o", binary, source],
+        check=True,
+    )
     return binary.read_bytes()
 
 
@@ -62,8 +76,11 @@ def warm_native(hearth, folder, options):
         port = int(floor.stdout.readline())
         ours = f"http://127.0.0.1:{hearth.port}/fn/default/echo"
         wrk(ours, "x" * 100, 32, 1)
-        return pairs(options.pairs, lambda: wrk(ours, "x" * 100, 32, options.seconds),
-                     lambda: wrk(f"http://127.0.0.1:{port}/", "x" * 100, 32, options.seconds))
+        return pairs(
+            options.pairs,
+            lambda: wrk(ours, "x" * 100, 32, options.seconds),
+            lambda: wrk(f"http://127.0.0.1:{port}/", "x" * 100, 32, options.seconds),
+        )
     finally:
         floor.terminate()
         floor.wait()
@@ -77,8 +94,14 @@ def fresh_python(hearth, _, options):
     wrk(url, body, 8, 1)
 
     def floor():
-        loops = [subprocess.Popen(["/usr/bin/python3", "-I", HERE / "fork_loop.py", str(options.seconds)],
-                                  stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        loops = [
+            subprocess.Popen(
+                ["/usr/bin/python3", "-I", HERE / "fork_loop.py", str(options.seconds)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
         return sum(int(p.communicate()[0]) for p in loops) / options.seconds
 
     return pairs(options.pairs, lambda: wrk(url, body, 8, options.seconds), floor)
@@ -88,7 +111,11 @@ def cold_native(hearth, folder, options):
     """Seconds of the first call of a function that has no sandbox, against bwrap starting the same program."""
     program = build_native(folder, HERE / "echo.c")
     bare = folder / "bare"
-    subprocess.run(["cc", "-O2", "-static", "-x", "c", "-o", bare, "-"], input=b"int main(void) { return 0; }", check=True)
+    subprocess.run(
+        ["cc", "-O2", "-static", "-x", "c", "-o", bare, "-"],
+        input=b"int main(void) { return 0; }",
+        check=True,
+    )
     count = 0
 
     def ours():
@@ -96,7 +123,7 @@ def cold_native(hearth, folder, options):
         count += 1
         name = f"cold{count}"
         files = {"program": (program + str(count).encode(), 0o755)}
-        hearth.function(name, "native", "program", files, 'memory_mb = 32\n[http]\n', verify=False)
+        hearth.function(name, "native", "program", files, "memory_mb = 32\n[http]\n", verify=False)
         begin = time.monotonic()
         status, headers, _ = hearth.http("POST", f"/fn/default/{name}", b"x")
         took = time.monotonic() - begin
@@ -105,8 +132,29 @@ def cold_native(hearth, folder, options):
 
     def floor():
         begin = time.monotonic()
-        subprocess.run(["bwrap", "--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib64", "/lib64", "--proc",
-                        "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--ro-bind", folder, "/task", "/task/bare"], check=True)
+        subprocess.run(
+            [
+                "bwrap",
+                "--unshare-all",
+                "--ro-bind",
+                "/usr",
+                "/usr",
+                "--symlink",
+                "usr/lib64",
+                "/lib64",
+                "--proc",
+                "/proc",
+                "--dev",
+                "/dev",
+                "--tmpfs",
+                "/tmp",
+                "--ro-bind",
+                folder,
+                "/task",
+                "/task/bare",
+            ],
+            check=True,
+        )
         return time.monotonic() - begin
 
     return pairs(options.pairs * 6, ours, floor)
@@ -126,7 +174,11 @@ def memory(hearth):
             continue
         kb = 0
         for pid in (path / "cgroup.procs").read_text().split():
-            kb += int(re.search(r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M).group(1))
+            kb += int(
+                re.search(
+                    r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M
+                ).group(1)
+            )
         pss.append(kb / 1024)
     return daemon_mb, statistics.median(pss)
 
@@ -140,20 +192,39 @@ def main():
     with tempfile.TemporaryDirectory() as work, instance.Instance() as hearth:
         pathlib.Path(work).chmod(0o755)
         for name, measure, unit, target in [
-                ("warm native echo, 32 connections / bare forwarder", warm_native, "calls/s", ">= 0.5"),
-                ("fresh-process python, 8 connections / two bare fork loops", fresh_python, "calls/s", ">= 0.6"),
-                ("first call of a native function / bwrap", cold_native, "s", "<= 2")]:
+            ("warm native echo, 32 connections / bare forwarder", warm_native, "calls/s", ">= 0.5"),
+            (
+                "fresh-process python, 8 connections / two bare fork loops",
+                fresh_python,
+                "calls/s",
+                ">= 0.6",
+            ),
+            ("first call of a native function / bwrap", cold_native, "s", "<= 2"),
+        ]:
             folder = pathlib.Path(tempfile.mkdtemp(dir=work))
             folder.chmod(0o755)
             print(f"measuring: {name}", file=sys.stderr, flush=True)
             a, b, ratio, low, high = measure(hearth, folder, options)
-            rows.append((name, f"{a:.4g} {unit}", f"{b:.4g} {unit}", f"{ratio:.2f}", f"{low:.2f}-{high:.2f}", target))
+            rows.append(
+                (
+                    name,
+                    f"{a:.4g} {unit}",
+                    f"{b:.4g} {unit}",
+                    f"{ratio:.2f}",
+                    f"{low:.2f}-{high:.2f}",
+                    target,
+                )
+            )
         daemon_mb, sandbox_mb = memory(hearth)
     print(f"{'figure':58} {'hearth':>16} {'floor':>16} {'ratio':>6} {'spread':>10}  target")
     for row in rows:
         print(f"{row[0]:58} {row[1]:>16} {row[2]:>16} {row[3]:>6} {row[4]:>10}  {row[5]}")
-    print(f"{'hearthd, 100 functions deployed: resident memory':58} {daemon_mb:>13.1f} MB {'':>16} {'':>6} {'':>10}  < 30 MB")
-    print(f"{'a parked python sandbox: proportional memory':58} {sandbox_mb:>13.1f} MB {'':>16} {'':>6} {'':>10}  < 15 MB")
+    print(
+        f"{'hearthd, 100 functions deployed: resident memory':58} {daemon_mb:>13.1f} MB {'':>16} {'':>6} {'':>10}  < 30 MB"
+    )
+    print(
+        f"{'a parked python sandbox: proportional memory':58} {sandbox_mb:>13.1f} MB {'':>16} {'':>6} {'':>10}  < 15 MB"
+    )
 
 
 main()

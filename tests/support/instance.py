@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private hearthd for tests: its own folders, socket and port, made and removed with the test.
 
-The programs come from a staged installation (HEARTH_STAGE, made by ./check and ./demo with `meson install`)."""
+The programs come from a staged installation (HEARTH_STAGE, made by ./check and ./demo with `meson install`).
+"""
 
 import contextlib
 import http.client
@@ -17,7 +18,9 @@ import tarfile
 import tempfile
 import time
 
-STAGE = pathlib.Path(os.environ.get("HEARTH_STAGE", pathlib.Path(__file__).resolve().parents[2] / "stage"))
+STAGE = pathlib.Path(
+    os.environ.get("HEARTH_STAGE", pathlib.Path(__file__).resolve().parents[2] / "stage")
+)
 START_LIMIT_S = 20
 CONFIG = """
 host_image = true
@@ -81,9 +84,24 @@ class Instance:
         log = open(self.log_path, "ab")
         begin = self.log_path.stat().st_size
         self.process = subprocess.Popen(
-            [STAGE / "sbin/hearthd", "--config", self.config, "--state-dir", self.state, "--runtime-dir", self.run,
-             "--listen", "127.0.0.1:0", "--limits", self.limits],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+            [
+                STAGE / "sbin/hearthd",
+                "--config",
+                self.config,
+                "--state-dir",
+                self.state,
+                "--runtime-dir",
+                self.run,
+                "--listen",
+                "127.0.0.1:0",
+                "--limits",
+                self.limits,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=self.env,
+        )
         log.close()
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline:
@@ -144,7 +162,11 @@ class Instance:
     def cgroups(self):
         """Every cgroup below the base, deepest first, the base last."""
         base = self.cgroup_base()
-        return [pathlib.Path(p) for p, _, _ in os.walk(base, topdown=False)] if base and base.exists() else []
+        return (
+            [pathlib.Path(p) for p, _, _ in os.walk(base, topdown=False)]
+            if base and base.exists()
+            else []
+        )
 
     def sandbox_pids(self):
         pids = []
@@ -157,8 +179,12 @@ class Instance:
 
     def cli(self, *args, data=None, check=True, limit_s=60):
         stdin = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}
-        done = subprocess.run([STAGE / "bin/hearth", "--socket", self.run / "hearth.sock", *map(str, args)],
-                              capture_output=True, timeout=limit_s, **stdin)
+        done = subprocess.run(
+            [STAGE / "bin/hearth", "--socket", self.run / "hearth.sock", *map(str, args)],
+            capture_output=True,
+            timeout=limit_s,
+            **stdin,
+        )
         if check and done.returncode != 0:
             raise Failed(done)
         return done
@@ -168,7 +194,9 @@ class Instance:
 
     def invoke(self, name, data=b"{}", check=True, tenant="default"):
         """One call by the command line: the finished process and the record."""
-        done = self.cli("--tenant", tenant, "invoke", name, "--data", "-", "--meter", data=data, check=check)
+        done = self.cli(
+            "--tenant", tenant, "invoke", name, "--data", "-", "--meter", data=data, check=check
+        )
         record = None
         for line in done.stderr.decode(errors="replace").splitlines():
             if line.startswith("{"):
@@ -179,7 +207,11 @@ class Instance:
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
-            return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+            return (
+                response.status,
+                {k.lower(): v for k, v in response.getheaders()},
+                response.read(),
+            )
         finally:
             connection.close()
 
@@ -201,7 +233,9 @@ class Instance:
         status, _, body = self.api("POST", f"/v1/tenants/{tenant}/functions{query}", archive(files))
         return status, json.loads(body)
 
-    def function(self, name, runtime, handler, files, extra="[http]\n", tenant="default", verify=True):
+    def function(
+        self, name, runtime, handler, files, extra="[http]\n", tenant="default", verify=True
+    ):
         """Deploys a function; fails the test if that is refused."""
         files = {"function.toml": manifest(name, runtime, handler, extra), **files}
         status, answer = self.deploy(files, tenant, verify)
@@ -213,7 +247,9 @@ class Instance:
         return self.function(name, "python3", "app.handle", {"app.py": code}, extra, **options)
 
     def shell(self, name, script, extra="[http]\n", **options):
-        return self.function(name, "exec", "run", {"run": ("#!/bin/sh\n" + script, 0o755)}, extra, **options)
+        return self.function(
+            name, "exec", "run", {"run": ("#!/bin/sh\n" + script, 0o755)}, extra, **options
+        )
 
     def calls(self, **filters):
         query = "&".join(f"{k}={v}" for k, v in filters.items())
