@@ -87,9 +87,10 @@ def below(path, folders):
 
 
 def layer_of(path):
-    """The layer of a file: its folder, or (daemon/fleet.h) a file that is a layer of its own."""
+    """The layer of a file: its folder, or the layer it is named after (daemon/fleet_build.cc)."""
     stem = os.path.splitext(path)[0]
-    fits = [layer for layer in LAYERS if stem == layer or path.startswith(layer + "/")]
+    fits = [layer for layer in LAYERS
+            if stem == layer or path.startswith((layer + "/", layer + "_"))]
     return max(fits, key=len, default=None)
 
 

@@ -20,6 +20,7 @@ class Style(unittest.TestCase):
     def test_a_higher_layer_is_not_included(self):
         text = SPDX + '#include "daemon/invocation.h"\n'
         self.assertEqual(rules("daemon/fleet.cc", text), [(2, "layers")])
+        self.assertEqual(rules("daemon/fleet_build.cc", text), [(2, "layers")])
         self.assertEqual(rules("daemon/api/calls.cc", text), [])
 
     def test_a_neighbour_is_not_included(self):
