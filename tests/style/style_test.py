@@ -21,7 +21,10 @@ class Style(unittest.TestCase):
         text = SPDX + '#include "daemon/invocation.h"\n'
         self.assertEqual(rules("daemon/fleet.cc", text), [(2, "layers")])
         self.assertEqual(rules("daemon/fleet_build.cc", text), [(2, "layers")])
+        self.assertEqual(rules("daemon/spawner.cc", text), [(2, "layers")])
+        self.assertEqual(rules("daemon/call_meter.cc", text), [])
         self.assertEqual(rules("daemon/api/calls.cc", text), [])
+        self.assertEqual(style.layer_of("sandbox/spawner_client.h"), "sandbox")
 
     def test_a_neighbour_is_not_included(self):
         text = SPDX + '#include "sandbox/spawner/policy.h"\n'
