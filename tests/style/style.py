@@ -49,6 +49,7 @@ LAYERS = {
 # Files in daemon/ that are parts of a layer with another name; those named after theirs
 # (daemon/fleet_build.cc) need no entry. Whatever else is there belongs to main.
 PARTS = {
+    "daemon/settings": ["build_info"],
     "daemon/worker": ["channel", "counters", "pipe", "runtime", "spawner"],
     "daemon/invocation": ["call_errors", "call_meter", "deploy", "metrics"],
 }
@@ -69,7 +70,8 @@ LIBRARIES = {
 WORDS = [
     ("unfinished", "", "tests/style", r"\bFIXME\b|\bXXX\b", "finish it, or open an issue"),
     ("unfinished", "", "tests/style", r"\bTODO\b(?!\([a-z]+\): )", "write TODO(kind): what"),
-    ("printing", "daemon|pool|sandbox", r"\S*(main|filter_generator)\.cc|(daemon/(check|options)|sandbox/sys/error)\.cc",
+    ("printing", "daemon|pool|sandbox",
+     r"\S*(main|filter_generator)\.cc|(daemon/(check|options)|sandbox/sys/error)\.cc",
      r"(?<![\w])(f?printf|puts)\s*\(|std::(cout|cerr)\b",
      "libraries throw or return; only daemon, cli and hearth-init log, by sandbox/sys/log.h"),
     ("vague name", "daemon|pool|sandbox|cli", "",
