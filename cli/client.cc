@@ -140,8 +140,10 @@ Failure unreachable(const std::string& path) {
         "permission denied; add your account to the group hearth ('adduser $USER hearth', then log "
         "in "
         "again) or use sudo";
-  } else if (code == 0 || code == EAGAIN) {
-    why = "hearthd accepts no connection now; see 'journalctl -u hearthd'";
+  } else if (code == 0) {
+    why = "it closes connections at once; see 'journalctl -u hearthd'";
+  } else if (code == EAGAIN) {
+    why = "it has more connections waiting than it takes; try again";
   } else {
     why = std::strerror(code);
   }

@@ -19,6 +19,7 @@ void add_commands(CLI::App& app, const Globals& globals) {
   add_top(app, globals);
   add_tenant(app, globals);
   add_image(app, globals);
+  add_doctor(app, globals);
   add_completions(app, globals);
 }
 

@@ -54,7 +54,7 @@ void add_calls(CLI::App& app, const Globals& globals) {
   command->add_option("FUNCTION", options->name, "Only calls of this function")->type_name("");
   command->add_option("--limit", options->limit, "At most so many")
       ->type_name("N")
-      ->check(CLI::Range(1u, 1000000u))
+      ->check(CLI::Range(1u, 10000u))
       ->capture_default_str();
   command->add_option("--since", options->since, kTimeHelp)->type_name("TIME");
   command

@@ -80,9 +80,11 @@ void run(const Options& options, const Globals& globals) {
   if (!version.is_object())
     throw Failure(Status::kRefused, "hearthd's answer to the deploy is no JSON object");
   if (globals.json) return show_json(version);
-  out().write(fmt::format("deployed {} version {} ({}, {})\n", cell(version, "name"),
-                          cell(version, "version"), cell(version, "runtime"),
-                          word(version, "hash").substr(0, 12)));
+  // Not changed: the same content was live already.
+  bool changed = version.value("changed", Json(true)) != false;
+  out().write(fmt::format(
+      "{} {} version {} ({}, {})\n", changed ? "deployed" : "unchanged:", cell(version, "name"),
+      cell(version, "version"), cell(version, "runtime"), word(version, "hash").substr(0, 12)));
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ void add_logs(CLI::App& app, const Globals& globals) {
   command->add_option("--call", options->call, "Only this call")->type_name("ID");
   command->add_option("--limit", options->limit, "At most so many lines, the last ones")
       ->type_name("N")
-      ->check(CLI::Range(1u, 1000000u))
+      ->check(CLI::Range(1u, 10000u))
       ->capture_default_str();
   command->callback([options, &globals] { run(*options, globals); });
 }

@@ -58,7 +58,9 @@ class Unreachable(Case):
             mute.listen(1)
 
             def close_at_once():
-                mute.accept()[0].close()
+                connection, _ = mute.accept()
+                connection.recv(65536)
+                connection.close()
 
             threading.Thread(target=close_at_once, daemon=True).start()
             self.assertIn(
