@@ -8,11 +8,10 @@
 #include <optional>
 #include <set>
 
+#include "daemon/settings/scan.h"
+
 namespace hearth::settings {
 namespace {
-
-// The library recurses once per part of a dotted key without a bound of its own.
-constexpr uint32_t kDotsMax = 128;
 
 Error refuse(const ::toml::source_region& where, std::string message, std::string limit = {},
              std::string value = {}) {
@@ -105,8 +104,8 @@ bool Reading::is_top_level(std::string_view name) const {
 void Reading::table(const ::toml::table& table, const std::vector<Key>& keys,
                     const std::string& prefix) {
   for (auto&& [key, node] : table) {
-    auto known =
-        std::find_if(keys.begin(), keys.end(), [&](const Key& k) { return k.name == key.str(); });
+    auto known = std::find_if(keys.begin(), keys.end(),
+                              [&name = key](const Key& k) { return k.name == name.str(); });
     if (known == keys.end()) {
       unknown(key, keys, prefix);
       continue;
@@ -280,42 +279,6 @@ std::variant<Positions, Error> Reading::result() {
   });
 }
 
-// The position of the dot that is one too many, outside strings and comments. Where this reading of
-// strings could differ from the library's the text is no TOML, and the library stops there.
-std::optional<Error> too_many_dots(std::string_view text) {
-  uint32_t dots = 0;
-  Position at{1, 0};
-  for (size_t i = 0; i < text.size(); ++i) {
-    ++at.column;
-    char c = text[i];
-    if (c == '\n') {
-      at = {at.line + 1, 0};
-    } else if (c == '#') {
-      while (i + 1 < text.size() && text[i + 1] != '\n') ++i;
-    } else if (c == '"' || c == '\'') {
-      std::string quote(3, c);
-      bool block = text.substr(i, 3) == quote;
-      if (!block) quote = c;
-      for (i += quote.size(); i < text.size() && text.substr(i, quote.size()) != quote; ++i) {
-        if (text[i] == '\n' && !block) break;
-        if (text[i] == '\n') at = {at.line + 1, 0};
-        if (text[i] == '\\' && c == '"' && i + 1 < text.size() && text[i + 1] != '\n') ++i;
-      }
-      if (i < text.size() && text[i] == '\n')
-        --i;
-      else
-        i += quote.size() - 1;
-      // A block may end in one or two quotes of its own.
-      for (int own = 0; block && own < 2 && i + 1 < text.size() && text[i + 1] == c; ++own) ++i;
-    } else if (c == '.' && ++dots > kDotsMax) {
-      return Error{at.line, at.column,
-                   fmt::format("more than {} dots in keys: nested too deep", kDotsMax),
-                   fmt::format("dots<={}", kDotsMax), "more"};
-    }
-  }
-  return std::nullopt;
-}
-
 // "Error while parsing key-value pair: cannot redefine existing string 'name'" says it to a
 // library's user.
 Error syntax_error(const ::toml::parse_error& error) {
@@ -339,7 +302,7 @@ std::variant<Positions, Error> read(std::string_view text, const std::vector<Key
         fmt::format("the file has {} bytes, at most {} are allowed", text.size(), kTextBytesMax),
         fmt::format("bytes<={}", kTextBytesMax), std::to_string(text.size())};
   }
-  if (auto error = too_many_dots(text)) return std::move(*error);
+  if (auto error = scan(text)) return std::move(*error);
   try {
     ::toml::table table = ::toml::parse(text);
     Reading reading(keys);
