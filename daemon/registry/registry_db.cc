@@ -17,7 +17,8 @@ CREATE TABLE tenants (
   concurrency_max INTEGER NOT NULL,
   created_at_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO tenants VALUES ('default', 64, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000);
+INSERT INTO tenants
+  VALUES ('default', 64, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000);
 
 -- Survives its function: numbers are never given twice.
 CREATE TABLE numbers (

@@ -19,7 +19,8 @@ def handle(event, context):
 
     out = io.BytesIO()
     picture.save(out, kind)
-    print(f"{kind} {before[0]}x{before[1]} -> {picture.size[0]}x{picture.size[1]}, {out.tell()} bytes")
+    after = picture.size
+    print(f"{kind} {before[0]}x{before[1]} -> {after[0]}x{after[1]}, {out.tell()} bytes")
     return {
         "statusCode": 200,
         "headers": {"Content-Type": Image.MIME[kind]},

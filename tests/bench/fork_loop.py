@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The floor of a fresh-process python call: fork, run the handler, send the result by pipe, reap. Usage: fork_loop.py SECONDS.
+"""The floor of a fresh-process python call: fork, run the handler, send the result by pipe, reap.
 
-Prints the number of cycles."""
+Usage: fork_loop.py SECONDS. Prints the number of cycles."""
 
 import gc
 import json

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Four figures, each a ratio against a floor measured in the same run, floor and Hearth in turn. Not a test: it judges nothing.
+"""Four figures, each a ratio against a floor measured in the same run, floor and Hearth in turn.
+
+Not a test: it judges nothing.
 
 Usage: HEARTH_STAGE=… run.py [--pairs N] [--seconds S]. Needs wrk, bwrap and cc."""
 
@@ -87,7 +89,11 @@ def warm_native(hearth, folder, options):
 
 
 def fresh_python(hearth, _, options):
-    code = "import json\ndef handle(event, context):\n    return {'sum': sum(json.loads(event['body'])['numbers'])}\n"
+    code = (
+        "import json\n"
+        "def handle(event, context):\n"
+        "    return {'sum': sum(json.loads(event['body'])['numbers'])}\n"
+    )
     hearth.python("sum", code, 'reuse = "sandbox"\nconcurrency_max = 8\n[http]\n')
     url = f"http://127.0.0.1:{hearth.port}/fn/default/sum"
     body = json.dumps({"numbers": list(range(10))})
@@ -108,7 +114,7 @@ def fresh_python(hearth, _, options):
 
 
 def cold_native(hearth, folder, options):
-    """Seconds of the first call of a function that has no sandbox, against bwrap starting the same program."""
+    """Seconds of a function's first call without a sandbox, against bwrap starting the program."""
     program = build_native(folder, HERE / "echo.c")
     bare = folder / "bare"
     subprocess.run(
@@ -161,7 +167,7 @@ def cold_native(hearth, folder, options):
 
 
 def memory(hearth):
-    """Resident memory of hearthd with 100 functions, and what one parked python sandbox costs (proportional)."""
+    """Resident memory of hearthd with 100 functions, proportional of a parked python sandbox."""
     for i in range(100):
         hearth.shell(f"many{i}", "cat\n", "memory_mb = 16\n[http]\n", verify=False)
     status = pathlib.Path(f"/proc/{hearth.process.pid}/status").read_text()
@@ -219,12 +225,11 @@ def main():
     print(f"{'figure':58} {'hearth':>16} {'floor':>16} {'ratio':>6} {'spread':>10}  target")
     for row in rows:
         print(f"{row[0]:58} {row[1]:>16} {row[2]:>16} {row[3]:>6} {row[4]:>10}  {row[5]}")
-    print(
-        f"{'hearthd, 100 functions deployed: resident memory':58} {daemon_mb:>13.1f} MB {'':>16} {'':>6} {'':>10}  < 30 MB"
-    )
-    print(
-        f"{'a parked python sandbox: proportional memory':58} {sandbox_mb:>13.1f} MB {'':>16} {'':>6} {'':>10}  < 15 MB"
-    )
+    for name, mb, target in (
+        ("hearthd, 100 functions deployed: resident memory", daemon_mb, "< 30 MB"),
+        ("a parked python sandbox: proportional memory", sandbox_mb, "< 15 MB"),
+    ):
+        print(f"{name:58} {mb:>13.1f} MB {'':>16} {'':>6} {'':>10}  {target}")
 
 
 main()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private hearthd for tests: its own folders, socket and port, made and removed with the test.
 
-The programs come from a staged installation (HEARTH_STAGE, made by ./check and ./demo with `meson install`).
+The programs come from a staged installation: HEARTH_STAGE, made by ./check with `meson install`.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class Instance:
         self.process = None
         self.port = None
 
-    # Life ------------------------------------------------------------------------------------------------------
+    # Life
 
     def __enter__(self):
         try:
@@ -151,7 +151,7 @@ class Instance:
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    # The host's view -------------------------------------------------------------------------------------------
+    # The host's view
 
     def cgroup_base(self):
         for line in self.log().splitlines()[::-1]:
@@ -175,7 +175,7 @@ class Instance:
                 pids += [int(p) for p in (path / "cgroup.procs").read_text().split()]
         return pids
 
-    # Clients ---------------------------------------------------------------------------------------------------
+    # Clients
 
     def cli(self, *args, data=None, check=True, limit_s=60):
         stdin = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}

@@ -1,30 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by ./demo and ./check: what both need on a bare Debian 12. Says what it installs; does nothing the second time.
+# Sourced by ./demo and ./check: what both need on a bare Debian 12. Says what it installs; does
+# nothing the second time.
 set -euo pipefail
 
-BUILD_PACKAGES="build-essential meson ninja-build ccache pkg-config libuv1-dev node-llhttp libsimdjson-dev libseccomp-dev
-  libcap-dev libsqlite3-dev libarchive-dev libtomlplusplus-dev libcli11-dev libfmt-dev libsystemd-dev libssl-dev
-  libcurl4-openssl-dev nlohmann-json3-dev python3 python3-dev libgtest-dev libgmock-dev"
-RUN_PACKAGES="python3-pil busybox-static mmdebstrap mawk curl zip unzip"
+BUILD_PACKAGES="build-essential meson ninja-build ccache pkg-config libuv1-dev node-llhttp
+  libsimdjson-dev libseccomp-dev libcap-dev libsqlite3-dev libarchive-dev zlib1g-dev
+  libtomlplusplus-dev libcli11-dev libfmt-dev libsystemd-dev libssl-dev libcurl4-openssl-dev
+  nlohmann-json3-dev python3 python3-dev"
+RUN_PACKAGES="python3-pil mawk curl ca-certificates"
 
 say() { printf '\n== %s\n' "$*"; }
 
 need_root() {
-  [ "$(id -u)" = 0 ] || { echo "$0: run it as root: it installs packages and starts a daemon that makes sandboxes" >&2; exit 2; }
+  [ "$(id -u)" != 0 ] || return 0
+  echo "$0: run it as root: it installs packages and starts a daemon that makes sandboxes" >&2
+  exit 2
 }
+
+installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }
 
 install_packages() {
   local missing=() package
-  for package in "$@"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-  done
+  for package in "$@"; do installed "$package" || missing+=("$package"); done
   # Whoever has node from elsewhere keeps it.
   [ -x /usr/bin/node ] || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
   [ ${#missing[@]} -gt 0 ] || return 0
   say "installing ${#missing[@]} Debian packages: ${missing[*]}"
   apt-get -qq update
-  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+  DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 make_user() {
@@ -35,11 +40,14 @@ make_user() {
 
 # build FOLDER STAGE [meson options]: configures once, compiles, installs into STAGE.
 build() {
-  local folder=$1 stage=$2
+  local folder=$1 stage=$2 log=$1.log
   shift 2
-  [ -f "$folder/build.ninja" ] || meson setup "$folder" --prefix "$stage" "$@" >"$folder.log" 2>&1 || { cat "$folder.log"; return 1; }
-  ninja -C "$folder" >"$folder.log" 2>&1 || { grep -E 'error|FAILED' -A5 "$folder.log" || tail -50 "$folder.log"; return 1; }
-  meson install -C "$folder" --quiet >>"$folder.log" 2>&1 || { tail -20 "$folder.log"; return 1; }
+  if [ ! -f "$folder/build.ninja" ]; then
+    meson setup "$folder" --prefix "$stage" "$@" >"$log" 2>&1 || { cat "$log"; return 1; }
+  fi
+  ninja -C "$folder" >"$log" 2>&1 ||
+    { grep -E 'error|FAILED' -A5 "$log" || tail -50 "$log"; return 1; }
+  meson install -C "$folder" --quiet >>"$log" 2>&1 || { tail -20 "$log"; return 1; }
 }
 
 # bundle EXAMPLE FOLDER STAGE: a copy of an example with what it needs built or fetched.
@@ -47,6 +55,10 @@ bundle() {
   local example=$1 folder=$2 stage=$3
   rm -rf "$folder"
   cp -r "examples/$example" "$folder"
-  [ ! -f "$folder/package.json" ] || (cd "$folder" && npm ci --silent --no-audit --no-fund --ignore-scripts)
-  [ ! -f "$folder/Makefile" ] || make -s -C "$folder" HEARTH_INCLUDE="$stage/include/hearth" digest
+  if [ -f "$folder/package.json" ]; then
+    (cd "$folder" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+  fi
+  if [ -f "$folder/Makefile" ]; then
+    make -s -C "$folder" HEARTH_INCLUDE="$stage/include/hearth" digest
+  fi
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hearth's nodejs runtime; run as `node bootstrap.mjs`. See hearth-runtime(7).
 //
-// The channel is read and written by blocking calls: between two calls no timer and no promise of the
-// function runs, so that no work happens that belongs to no call. While a call runs, hearthd sends
-// nothing.
+// The channel is read and written by blocking calls: between two calls no timer and no promise of
+// the function runs, so that no work happens that belongs to no call. While a call runs, hearthd
+// sends nothing.
 import process from 'node:process';
 import { serveCall, interrupted } from './call.mjs';
 import * as channel from './channel.mjs';

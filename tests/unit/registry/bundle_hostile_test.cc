@@ -27,7 +27,6 @@ const File kToml{"function.toml", "name = \"f\"\n"};
 class HostileBundle : public BundleFixture {};
 
 // Bounds
-// ---------------------------------------------------------------------------------------------------------------
 
 TEST_F(HostileBundle, BytesAreCountedAsWrittenNotAsClaimed) {
   BundleBounds bounds;
@@ -115,7 +114,6 @@ TEST_F(HostileBundle, DepthAndPathsHaveBounds) {
 }
 
 // Damage
-// ---------------------------------------------------------------------------------------------------------------
 
 TEST_F(HostileBundle, WhatIsNoArchiveIsRefused) {
   EXPECT_NE(refused("").message.find("0 bytes"), std::string::npos);
@@ -241,7 +239,6 @@ TEST_F(HostileBundle, SizesThatNoArchiveCanHaveAreRefused) {
 }
 
 // The host
-// -------------------------------------------------------------------------------------------------------------
 
 // Runs `body` in a child, so that its limits and mounts are its own; its failures come back as a
 // non-zero status.

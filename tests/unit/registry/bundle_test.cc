@@ -152,7 +152,6 @@ TEST_F(BundleTest, TheManifestMustBeAtTheTop) {
 }
 
 // Names
-// ----------------------------------------------------------------------------------------------------------------
 
 struct BadName {
   std::string name, says;
@@ -206,7 +205,6 @@ TEST_F(BundleTest, ANameEndsAtANulAndIsCheckedAsWhatItThenIs) {
 }
 
 // Kinds and links
-// ------------------------------------------------------------------------------------------------------
 
 TEST_F(BundleTest, HardLinksDevicesAndFifosAreRefused) {
   auto says = [&](char type) {
