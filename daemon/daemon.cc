@@ -129,6 +129,7 @@ class Daemon {
   int run(Listeners listeners) {
     ledger_poll_.on_readable([this] { ledger_.poll(); });
     tasks_.add(watch_budgets(loop_, fleet_, config_.limits));
+    tasks_.add(watch_ledger());
     for (const registry::Tenant& tenant : registry_.tenants())
       fleet_.set_tenant(tenant.name, tenant.concurrency_max);
     for (const auto& version : registry_.live()) fleet_.add_function(version);
@@ -160,12 +161,31 @@ class Daemon {
   void recover(sandbox::SpawnerClient& spawner, const std::string& cgroup_base) {
     size_t interrupted =
         ledger_.recover([&](ledger::Record& record) { read_leftover(record, cgroup_base); });
-    if (interrupted != 0)
+    if (interrupted != 0) {
       sys::log::warning("calls interrupted by the last stop were recorded",
                         {{"calls", interrupted}});
+    }
+    if (size_t damaged = ledger_.found().damaged; damaged != 0) {
+      sys::log::error("damaged slots of the in-flight table were set aside in inflight.damaged",
+                      {{"slots", damaged}});
+    }
     spawner.purge(kPurgeRequest);
     deployer_.clean_up();
     ledger_.start();
+  }
+
+  // Says when the ledger stops taking records, and when it goes on.
+  Task<void> watch_ledger() {
+    for (bool healthy = true;; healthy = ledger_.healthy()) {
+      co_await loop::Sleep(loop_, std::chrono::seconds(1));
+      if (healthy == ledger_.healthy()) continue;
+      if (healthy) {
+        sys::log::error("the ledger takes no records, so calls are refused",
+                        {{"error", ledger_.error()}});
+      } else {
+        sys::log::info("the ledger takes records again");
+      }
+    }
   }
 
   // First signal: no new work, finish what runs. Second: kill what runs.

@@ -40,6 +40,7 @@ sandbox::Spec Fleet::spec_of(const Sandbox& sandbox) const {
   spec.limits = options_.limits_max;
   if (!sandbox.version) {
     spec.limits.memory_bytes = options_.pool.generic_memory_bytes;
+    spec.limits.tmp_bytes = uint64_t{registry::Manifest{}.tmp_mb} << 20;
     return spec;
   }
   spec.function = sandbox.version->manifest.name;
@@ -80,22 +81,24 @@ Task<std::optional<StartFailure>> Fleet::start_code(Sandbox& sandbox,
   co_return failure;
 }
 
-// The same with what the code prints while it loads in the function's log, under no call's id.
+// The same with what the code prints while it loads in the function's log, under an id of its own.
 Task<std::optional<StartFailure>> Fleet::start_logged(Sandbox& sandbox) {
   std::shared_ptr<const registry::Version> version = sandbox.version;
+  const ledger::Ulid load = ledger::Ulid::make();
   const std::string& name = version->manifest.name;
   ledger::LogStore& logs = logs_;
   sandbox.worker->set_log(
-      [&logs, version](LogStream stream, std::string_view bytes) {
-        logs.append(version->tenant, version->manifest.name, {}, ledger::Stream(int(stream)),
+      [&logs, version, load](LogStream stream, std::string_view bytes) {
+        logs.append(version->tenant, version->manifest.name, load, ledger::Stream(int(stream)),
                     bytes);
       },
       0);
   std::vector<std::string> notes;
   auto failure = co_await start_code(sandbox, &notes);
   sandbox.worker->drain_logs();
-  for (const std::string& note : notes) logs_.note(version->tenant, name, {}, note);
-  logs_.end_call(version->tenant, name, {});
+  sandbox.worker->set_log(nullptr, 0);
+  for (const std::string& note : notes) logs_.note(version->tenant, name, load, note);
+  logs_.end_call(version->tenant, name, load);
   co_return failure;
 }
 

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "daemon/build_info.h"
+#include "daemon/process_metrics.h"
 
 namespace hearth::daemon {
 namespace {
@@ -163,6 +164,11 @@ std::string Metrics::expose(const Sources& sources) const {
   expose_pool(out, sources.pool);
   expose_ledger(out, sources.ledger);
   expose_http(out, sources.http);
+  single(out, "hearth_log_dropped_bytes_total", "counter", "Log bytes beyond a call's bound.",
+         sources.logs.dropped_bytes());
+  single(out, "hearth_log_lost_bytes_total", "counter", "Log bytes that the disk refused.",
+         sources.logs.lost_bytes());
+  expose_process(out);
   return out;
 }
 

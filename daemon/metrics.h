@@ -9,6 +9,7 @@
 
 #include "daemon/http/server.h"
 #include "daemon/ledger/ledger.h"
+#include "daemon/ledger/log_store.h"
 #include "daemon/ledger/record.h"
 #include "pool/pool.h"
 #include "sandbox/spec.h"
@@ -27,6 +28,7 @@ class Metrics {
     pool::Pool::Counts pool;
     const ledger::Ledger& ledger;
     const http::Counters& http;
+    const ledger::LogStore& logs;
     sandbox::LimitsMode limits;
   };
 

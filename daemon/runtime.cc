@@ -88,6 +88,7 @@ bool wants_json(Runtime runtime) {
 
 bool starts_generic(const registry::Manifest& manifest) {
   if (!wants_json(manifest.runtime)) return false;
+  if (manifest.tmp_mb != registry::Manifest{}.tmp_mb) return false;  // /tmp has its size from birth
   return std::none_of(manifest.env.begin(), manifest.env.end(), [](const auto& entry) {
     for (const char* prefix : {"LD_", "PYTHON", "NODE_", "MALLOC_", "GLIBC_TUNABLES"}) {
       if (entry.first.starts_with(prefix)) return true;

@@ -144,11 +144,22 @@ void Worker::set_log(LogSink sink, uint64_t bytes_max) {
   sink_ = std::move(sink);
   log_bytes_ = 0;
   log_bytes_max_ = bytes_max;
+  if (!sink_) return;
+  for (LogStream stream : {LogStream::kOut, LogStream::kErr}) {
+    std::string early = std::exchange(unclaimed_[int(stream)], {});
+    if (!early.empty()) log(stream, early);
+  }
 }
 
 void Worker::log(LogStream stream, std::string_view bytes) {
+  if (!sink_) {
+    constexpr size_t kUnclaimedBytesMax = 64 * 1024;
+    std::string& early = unclaimed_[int(stream)];
+    early += bytes.substr(0, kUnclaimedBytesMax - early.size());
+    return;
+  }
   log_bytes_ += bytes.size();
-  if (sink_) sink_(stream, bytes);
+  sink_(stream, bytes);
   if (log_bytes_max_ != 0 && log_bytes_ > log_bytes_max_) end_call(End::kLogExceeded);
 }
 

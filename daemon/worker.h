@@ -121,6 +121,9 @@ class Worker {
   // What was in /tmp; nullopt when hearth-init does not answer within the limit.
   loop::Task<std::optional<sandbox::control::Probed>> probe(std::chrono::milliseconds limit);
 
+  // The processes that must outlive a call are alive.
+  bool fit() const { return !dead_ && !control_lost_ && (!zygote_ || !zygote_->exited); }
+
   void kill();              // one write, at once, the whole tree
   loop::Task<void> gone();  // returns when no process of the sandbox is left (after kill)
   bool dead() const { return dead_; }
@@ -141,7 +144,9 @@ class Worker {
   bool ran_out_of_memory();
   bool ran_out_of_processes();
 
-  // Where stdout and stderr go from now on. `bytes_max` (0: none) ends the call with kLogExceeded.
+  // Where stdout and stderr go from now on, beginning with what came while there was no sink (a
+  // program may print before its call arrives; 64 KiB of that are kept). `bytes_max` (0: none) ends
+  // the call with kLogExceeded.
   void set_log(LogSink sink, uint64_t bytes_max);
   void drain_logs();  // what was written until now
   uint64_t log_bytes() const { return log_bytes_; }
@@ -212,6 +217,7 @@ class Worker {
   uint64_t oom_kills_ = 0, process_refusals_ = 0;
 
   LogSink sink_;
+  std::string unclaimed_[2];  // by LogStream
   uint64_t log_bytes_ = 0, log_bytes_max_ = 0;
 
   loop::Poll control_poll_, pidfd_poll_;  // last: their callbacks stop first

@@ -53,8 +53,8 @@ class Api {
   Reply rollback(Context context);
   Reply invoke_function(Context context);
   Reply logs(Context context);
-  static loop::Task<void> follow(loop::Loop& loop, ledger::LogStore& logs, std::string tenant,
-                                 std::string function, std::optional<ledger::Ulid> call,
+  static loop::Task<void> follow(Services& services, std::string tenant, std::string function,
+                                 std::optional<ledger::Ulid> call,
                                  ledger::LogStore::Position position, std::string head,
                                  http::ResponseStream& stream);
   Reply calls(Context context);

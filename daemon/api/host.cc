@@ -174,7 +174,7 @@ Response Api::metrics() {
   Response response;
   response.headers.set("Content-Type", "text/plain; version=0.0.4");
   response.body = services_.metrics.expose(
-      {services_.fleet.counts(), services_.ledger, http_(), services_.limits});
+      {services_.fleet.counts(), services_.ledger, http_(), services_.logs, services_.limits});
   return response;
 }
 

@@ -128,27 +128,26 @@ Task<Response> Api::logs(Context context) {
     response.body += log_line(entry);
   if (context.query("follow") != "1") co_return response;
 
-  loop::Loop& loop = services_.loop;
-  response.stream = [&loop, &logs, tenant, function, call, position,
+  response.stream = [&services = services_, tenant, function, call, position,
                      head = std::move(response.body)](http::ResponseStream& stream) {
-    return follow(loop, logs, tenant, function, call, position, head, stream);
+    return follow(services, tenant, function, call, position, head, stream);
   };
   response.body.clear();
   co_return response;
 }
 
 // Sends what is there, then what comes, until the client goes away or the daemon stops.
-Task<void> Api::follow(loop::Loop& loop, ledger::LogStore& logs, std::string tenant,
-                       std::string function, std::optional<ledger::Ulid> call,
-                       ledger::LogStore::Position position, std::string head,
-                       http::ResponseStream& stream) {
+Task<void> Api::follow(Services& services, std::string tenant, std::string function,
+                       std::optional<ledger::Ulid> call, ledger::LogStore::Position position,
+                       std::string head, http::ResponseStream& stream) {
   if (!head.empty()) co_await stream.write(head);
-  for (;;) {
+  while (!services.draining) {
     std::string lines;
-    for (const auto& entry : logs.read_from(tenant, function, call, &position))
+    for (const auto& entry : services.logs.read_from(tenant, function, call, &position)) {
       lines += log_line(entry);
+    }
     if (!lines.empty()) co_await stream.write(lines);
-    co_await loop::Sleep(loop, std::chrono::milliseconds(200));
+    co_await loop::Sleep(services.loop, std::chrono::milliseconds(200));
   }
 }
 
