@@ -124,6 +124,7 @@ http::Response error_response(const Answer& answer, const ledger::Ulid& id) {
   body.stack = error.stack;
   body.retry_after = error.retry_after;
   http::Response response = http::error_response(error.status, body);
+  if (error.status == 405) response.headers.set("Allow", error.value);
   add_call_headers(response, id, answer.record);
   return response;
 }
