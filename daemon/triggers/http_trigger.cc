@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "daemon/call_meter.h"
+#include "daemon/http/characters.h"
 #include "daemon/http/error.h"
 #include "sandbox/frame.h"
 
@@ -73,6 +74,12 @@ std::optional<Target> split(std::string_view path) {
   return target;
 }
 
+// What hearthd says about a call is not the function's to say.
+bool is_ours(std::string_view header) {
+  constexpr std::string_view kPrefix = "hearth-";
+  return http::same_letters(header.substr(0, kPrefix.size()), kPrefix);
+}
+
 http::Response response_of(Answer& answer) {
   http::Response response;
   std::string_view content_type = "application/octet-stream";
@@ -88,7 +95,9 @@ http::Response response_of(Answer& answer) {
     } else if (name == "content_type") {
       content_type = value;
     } else if (name.starts_with("h:")) {
-      (void)response.headers.add(name.substr(2), value);  // a header that is none is left out
+      name.remove_prefix(2);
+      // A header that is none is left out, and one that would pass for hearthd's own.
+      if (!is_ours(name)) (void)response.headers.add(name, value);
     }
   }
   if (!response.headers.find("content-type"))
