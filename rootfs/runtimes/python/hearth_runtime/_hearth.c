@@ -168,8 +168,7 @@ static PyObject* hearth_send(PyObject* module, PyObject* args) {
 
 PyDoc_STRVAR(protect_doc,
              "protect(dumpable)\n\n"
-             "Die with PID 1; when `dumpable` is false no other process of the same user may look\n"
-             "in.");
+             "Die with PID 1. Unless `dumpable`, no other process of the same user may look in.");
 static PyObject* hearth_protect(PyObject* module, PyObject* args) {
   (void)module;
   int dumpable;
