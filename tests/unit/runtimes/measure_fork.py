@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycles per second of the python3 zygote against a bare loop: measure_fork.py BOOTSTRAP [CYCLES]
+"""Cycles per second of the python3 zygote and of a bare loop: measure_fork.py BOOTSTRAP [CYCLES]
 
 Not a test: it prints, for turns that alternate, both rates and the processor time of a cycle (of the
 zygote and its child; of the loop and its child). A cycle is fork, call, reply, reap; the bare loop,
