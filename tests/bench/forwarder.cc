@@ -33,6 +33,7 @@ struct Client {
   std::string body;
   char buffer[64 * 1024];
   bool gone = false;
+  bool pending = false;  // its request waits or runs
 };
 
 std::vector<Worker> workers(kWorkers);
@@ -75,6 +76,7 @@ void release(Client* client) {
 void answer(Worker& worker) {
   Client* client = worker.client;
   worker.client = nullptr;
+  client->pending = false;
   if (client->gone) {
     release(client);
   } else {
@@ -107,6 +109,7 @@ int on_body(llhttp_t* parser, const char* at, size_t length) {
 
 int on_complete(llhttp_t* parser) {
   auto* client = static_cast<Client*>(parser->data);
+  client->pending = true;
   if (idle.empty()) {
     waiting.push_back(client);
   } else {
@@ -122,19 +125,12 @@ int on_begin(llhttp_t* parser) {
   return 0;
 }
 
-bool is_busy(Client* client) {
-  for (Worker& worker : workers) {
-    if (worker.client == client) return true;
-  }
-  return false;
-}
-
 void on_read(uv_stream_t* stream, ssize_t n, const uv_buf_t* buffer) {
   auto* client = static_cast<Client*>(stream->data);
   if (n < 0) {
     client->gone = true;
     uv_read_stop(stream);
-    if (!is_busy(client)) release(client);
+    if (!client->pending) release(client);
     return;
   }
   llhttp_execute(&client->parser, buffer->base, size_t(n));
