@@ -2,9 +2,9 @@
 """Cycles per second of the python3 zygote and of a bare loop: measure_fork.py BOOTSTRAP [CYCLES]
 
 Not a test: it prints, for turns that alternate, both rates and the processor time of a cycle (of
-the zygote and its child; of the loop and its child). A cycle is fork, call, reply, reap; the bare loop,
-in an interpreter of its own, forks, runs the same handler on the same JSON, sends the result by
-pipe, reaps. Pin it to one processor (taskset) to compare work, not overlap.
+the zygote and its child; of the loop and its child). A cycle is fork, call, reply, reap; the bare
+loop, in an interpreter of its own, forks, runs the same handler on the same JSON, sends the
+result by pipe, reaps. Pin it to one processor (taskset) to compare work, not overlap.
 """
 
 import os
