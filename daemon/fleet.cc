@@ -101,8 +101,7 @@ Fleet::Sandbox* Fleet::find(SandboxId id) {
   return found == sandboxes_.end() ? nullptr : found->second.get();
 }
 
-// What exists
-// ---------------------------------------------------------------------------------------------------------
+// What exists ------------------------------------------------------------------------------------
 
 void Fleet::set_tenant(const std::string& tenant, uint32_t concurrency_max) {
   pool_.set_tenant(tenant, {concurrency_max, 1});
@@ -155,8 +154,7 @@ pool::Pool::Counts Fleet::counts(uint32_t version_id) const {
                               : pool_.counts(pool::FunctionId{found->second});
 }
 
-// Calls
-// ---------------------------------------------------------------------------------------------------------------
+// Calls ------------------------------------------------------------------------------------------
 
 Task<std::variant<Lease, Refused>> Fleet::lease(std::shared_ptr<const registry::Version> version) {
   auto live = live_.find(version->id);
@@ -197,8 +195,7 @@ void Fleet::for_each_calling(const std::function<void(Worker&)>& visit) {
   }
 }
 
-// Actions
-// -------------------------------------------------------------------------------------------------------------
+// Actions ----------------------------------------------------------------------------------------
 
 void Fleet::execute(const pool::Actions& actions) {
   for (const pool::Action& action : actions) {
@@ -264,8 +261,7 @@ void Fleet::prune(std::string tenant, std::string function) {
   tasks_.add(prune_cgroup(spawner_, std::move(tenant), std::move(function)));
 }
 
-// Draining
-// ------------------------------------------------------------------------------------------------------------
+// Draining ---------------------------------------------------------------------------------------
 
 void Fleet::drain() {
   execute(pool_.drain(now()));

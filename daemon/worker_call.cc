@@ -115,8 +115,7 @@ Task<CallOutput> Worker::call_raw(CallInput& input) {
   co_return output;
 }
 
-// Counters
-// -------------------------------------------------------------------------------------------------------------
+// Counters ---------------------------------------------------------------------------------------
 
 void Worker::begin_counters(const CpuCounters& base) {
   cpu_base_us_ = base.user_us + base.system_us;
