@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/config.h"
 
-#include <fmt/format.h>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
-#include <fstream>
-#include <sstream>
+#include <optional>
 
 #include "daemon/settings/reader.h"
+#include "sandbox/sys/fd.h"
 
 namespace hearth::daemon {
 namespace {
@@ -19,7 +22,8 @@ using settings::Section;
 
 // Times are numbers with their unit in the key's name; they become durations when all is read.
 struct Times {
-  uint32_t idle_ms = 75'000, header_ms = 10'000, body_ms = 10'000, write_ms = 30'000;
+  uint32_t idle_ms = 75'000, header_ms = 10'000, body_ms = 10'000, write_ms = 30'000,
+           linger_ms = 2'000;
   uint32_t idle_min_s = 30, idle_max_s = 1200, generic_idle_s = 600, wait_max_ms = 30'000;
 };
 
@@ -36,8 +40,43 @@ struct Draft {
   Sizes sizes;
 };
 
-std::string absolute(std::string_view path) {
+std::string check_path(std::string_view path) {
   return path.starts_with('/') ? "" : "an absolute path is needed";
+}
+
+// As useradd(8) takes them.
+std::string check_user(std::string_view name) {
+  auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  };
+  bool fine = !name.empty() && name.front() != '-' && std::all_of(name.begin(), name.end(), good);
+  return fine ? "" : "this is no name of a user or group";
+}
+
+std::string check_group(std::string_view name) {
+  return name.empty() ? "" : check_user(name);
+}
+
+std::string check_image(std::string_view name) {
+  return name.empty() || registry::valid_name(name)
+             ? ""
+             : "an image's name is 1 to 63 of a-z, 0-9 and '-'";
+}
+
+// Whether the address is one of this host is seen when the socket is opened.
+std::string check_listen(std::string_view text) {
+  constexpr const char* kForm = "write ADDRESS:PORT, [ADDRESS]:PORT, or nothing";
+  if (text.empty()) return "";
+  size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return kForm;
+  std::string_view host = text.substr(0, colon), port = text.substr(colon + 1);
+  bool bracketed = host.front() == '[' && host.back() == ']';
+  if (!bracketed && host.find(':') != std::string_view::npos) return kForm;
+  uint32_t number = 0;
+  auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error != std::errc() || end != port.data() + port.size()) return kForm;
+  return number <= 65'535 ? "" : "a port is at most 65535";
 }
 
 Section http_section(Draft& draft) {
@@ -46,12 +85,16 @@ Section http_section(Draft& draft) {
            {"headers_max", Number{&h.headers_max, 1, 10'000}},
            {"uri_bytes_max", Number{&h.uri_bytes_max, 64, 1u << 20}},
            {"body_kb_max", Number{&draft.sizes.http_body_kb, 1, 1u << 20}},
+           {"read_ahead_bytes_max", Number{&h.read_ahead_bytes_max, 1024, 16u << 20}},
            {"connections_max", Number{&h.connections_max, 1, 1'000'000}},
            {"buffered_mb_max", Number{&draft.sizes.http_buffered_mb, 1, 1u << 20}},
            {"idle_ms_max", Number{&draft.times.idle_ms, 100, 3'600'000}},
            {"header_ms_max", Number{&draft.times.header_ms, 100, 3'600'000}},
            {"body_period_ms", Number{&draft.times.body_ms, 100, 3'600'000}},
-           {"write_period_ms", Number{&draft.times.write_ms, 100, 3'600'000}}},
+           {"body_bytes_per_period_min", Number{&h.body_bytes_per_period_min, 1, 1u << 30}},
+           {"write_period_ms", Number{&draft.times.write_ms, 100, 3'600'000}},
+           {"write_bytes_per_period_min", Number{&h.write_bytes_per_period_min, 1, 1u << 30}},
+           {"linger_ms_max", Number{&draft.times.linger_ms, 1, 60'000}}},
           {}};
 }
 
@@ -83,6 +126,7 @@ Section sandbox_section(Draft& draft) {
            {"processes_max", Number{&m.processes_max, 1, 100'000}},
            {"tmp_mb_max", Number{&m.tmp_mb_max, 1, 1u << 20}},
            {"output_kb_max", Number{&m.output_kb_max, 1, 1u << 20}},
+           {"log_kb_max", Number{&m.log_kb_max, 0, 1u << 20}},
            {"concurrency_max", Number{&m.concurrency_max, 1, 100'000}},
            {"warm_min_max", Number{&m.warm_min_max, 0, 100'000}},
            {"env_bytes_max", Number{&m.env_bytes_max, 0, 49'152}},
@@ -99,6 +143,8 @@ Section deploy_section(Draft& draft) {
            {"bundle_mb_max", Number{&draft.sizes.bundle_mb, 1, 1u << 16}},
            {"entries_max", Number{&d.bundle.entries_max, 1, 10'000'000}},
            {"ratio_max", Number{&d.bundle.ratio_max, 2, 100'000}},
+           {"depth_max", Number{&d.bundle.depth_max, 1, 1000}},
+           {"path_bytes_max", Number{&d.bundle.path_bytes_max, 64, 4000}},
            {"load_timeout_ms", Number{&d.load_timeout_ms, 100, 600'000}}},
           {}};
 }
@@ -126,11 +172,11 @@ std::vector<Key> keys_of(Draft& draft) {
   Config& c = draft.config;
   using sandbox::LimitsMode;
   using sys::log::Level;
-  return {{"user", settings::Text{&c.user, 32, {}}},
-          {"admin_group", settings::Text{&c.admin_group, 32, {}}},
-          {"state_dir", settings::Text{&c.state_dir, 255, absolute}},
-          {"runtime_dir", settings::Text{&c.runtime_dir, 90, absolute}},
-          {"listen", settings::Text{&c.listen, 255, {}}},
+  return {{"user", settings::Text{&c.user, 32, check_user}},
+          {"admin_group", settings::Text{&c.admin_group, 32, check_group}},
+          {"state_dir", settings::Text{&c.state_dir, 255, check_path}},
+          {"runtime_dir", settings::Text{&c.runtime_dir, 90, check_path}},
+          {"listen", settings::Text{&c.listen, 255, check_listen}},
           {"limits", settings::choice(&c.limits, {{"strict", LimitsMode::kStrict},
                                                   {"best-effort", LimitsMode::kBestEffort}})},
           {"log_level", settings::choice(&c.log_level, {{"error", Level::kError},
@@ -138,7 +184,7 @@ std::vector<Key> keys_of(Draft& draft) {
                                                         {"info", Level::kInfo},
                                                         {"debug", Level::kDebug}})},
           {"host_image", settings::Flag{&c.host_image}},
-          {"default_image", settings::Text{&c.default_image, 63, {}}},
+          {"default_image", settings::Text{&c.default_image, 63, check_image}},
           {"drain_ms_max", Number{&c.drain_ms_max, 0, 86'400'000}},
           {"http", http_section(draft)},
           {"pool", pool_section(draft)},
@@ -158,6 +204,7 @@ void convert(Draft& draft) {
   c.http.header_time_max = milliseconds(draft.times.header_ms);
   c.http.body_period = milliseconds(draft.times.body_ms);
   c.http.write_period = milliseconds(draft.times.write_ms);
+  c.http.linger_time_max = milliseconds(draft.times.linger_ms);
   c.pool.memory_bytes_max = uint64_t{draft.sizes.pool_memory_mb} << 20;
   c.pool.generic_memory_bytes = uint64_t{draft.sizes.generic_memory_mb} << 20;
   c.pool.generic_idle = seconds(draft.times.generic_idle_s);
@@ -169,8 +216,44 @@ void convert(Draft& draft) {
 
 ConfigError at(const settings::Positions& positions, std::string_view key, std::string message) {
   auto found = positions.find(key);
-  settings::Position where = found == positions.end() ? settings::Position{} : found->second;
+  // The other one of two keys may be a default, which stands nowhere.
+  settings::Position where = found == positions.end() ? settings::Position{1, 1} : found->second;
   return {where.line, where.column, std::move(message)};
+}
+
+// What no key can say alone.
+std::optional<ConfigError> check_together(const Config& c, const settings::Positions& positions) {
+  if (c.pool.idle_min > c.pool.idle_max) {
+    return at(positions, "pool.idle_s_min", "'pool.idle_s_min' is above 'pool.idle_s_max'");
+  }
+  uint64_t ids_end =
+      uint64_t{c.sandbox.subid_base} + uint64_t{c.sandbox.subid_blocks} * sandbox::kBlockSize;
+  if (ids_end > UINT32_MAX) {
+    return at(positions, "sandbox.subid_blocks",
+              "'sandbox.subid_base' + 65536 * 'sandbox.subid_blocks' is above the highest id");
+  }
+  if (c.pool.sandboxes_max > c.sandbox.subid_blocks) {
+    return at(positions, "pool.sandboxes_max",
+              "'pool.sandboxes_max' is above 'sandbox.subid_blocks': each sandbox needs one");
+  }
+  if (c.pool.sandboxes_max > c.ledger.slots) {
+    return at(positions, "ledger.slots",
+              "'ledger.slots' is below 'pool.sandboxes_max': each call needs one");
+  }
+  if (uint64_t{c.sandbox.manifest.memory_mb_max} << 20 > c.pool.memory_bytes_max) {
+    return at(
+        positions, "sandbox.memory_mb_max",
+        "'sandbox.memory_mb_max' is above 'pool.memory_mb_max': such a function could never start");
+  }
+  if (c.http.body_bytes_max > c.http.buffered_bytes_max) {
+    return at(positions, "http.buffered_mb_max",
+              "'http.buffered_mb_max' is below 'http.body_kb_max'");
+  }
+  return std::nullopt;
+}
+
+ConfigError unreadable(const std::string& reason) {
+  return {0, 0, "it cannot be read: " + reason};
 }
 
 }  // namespace
@@ -183,40 +266,40 @@ Config default_config() {
 std::variant<Config, ConfigError> parse_config(std::string_view text) {
   Draft draft;
   auto read = settings::read(text, keys_of(draft));
-  if (auto* error = std::get_if<settings::Error>(&read))
+  if (auto* error = std::get_if<settings::Error>(&read)) {
     return ConfigError{error->line, error->column, error->message};
+  }
   const auto& positions = std::get<settings::Positions>(read);
+  // A small pool alone is no mistake: it lowers what a function may ask for.
+  uint32_t& memory_mb_max = draft.config.sandbox.manifest.memory_mb_max;
+  if (!positions.contains("sandbox.memory_mb_max")) {
+    memory_mb_max = std::min(memory_mb_max, draft.sizes.pool_memory_mb);
+  }
   convert(draft);
-  const Config& c = draft.config;
-  if (c.pool.idle_min > c.pool.idle_max) {
-    return at(positions, "pool.idle_s_min", "pool.idle_s_min is above pool.idle_s_max");
-  }
-  if (uint64_t{c.sandbox.subid_base} + uint64_t{c.sandbox.subid_blocks} * sandbox::kBlockSize >
-      UINT32_MAX) {
-    return at(positions, "sandbox.subid_blocks",
-              "sandbox.subid_base + 65536 * subid_blocks is above the highest id");
-  }
-  if (c.pool.sandboxes_max > c.sandbox.subid_blocks) {
-    return at(positions, "pool.sandboxes_max",
-              "pool.sandboxes_max is above sandbox.subid_blocks: each sandbox needs one");
-  }
+  if (auto error = check_together(draft.config, positions)) return std::move(*error);
   return std::move(draft.config);
 }
 
 std::variant<Config, ConfigError> load_config(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    // An empty file sets the stream's fail bit too; it is a good configuration.
-    if (file && file.peek() == std::ifstream::traits_type::eof()) return parse_config("");
-    return ConfigError{0, 0, fmt::format("it cannot be read: {}", std::strerror(errno))};
+  sys::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return unreadable(std::strerror(errno));
+  // One byte more than a good file has: parse_config refuses what is too long.
+  std::string text(settings::kTextBytesMax + 1, '\0');
+  size_t bytes = 0;
+  while (bytes < text.size()) {
+    ssize_t got = ::read(file.get(), text.data() + bytes, text.size() - bytes);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return unreadable(std::strerror(errno));
+    if (got == 0) break;
+    bytes += static_cast<size_t>(got);
   }
-  return parse_config(text.str());
+  text.resize(bytes);
+  return parse_config(text);
 }
 
-std::vector<std::string> config_keys() {
+std::vector<settings::KeyInfo> config_keys() {
   Draft draft;
-  return settings::names(keys_of(draft));
+  return settings::describe(keys_of(draft));
 }
 
 sandbox::Limits limits_max_of(const Config& config) {

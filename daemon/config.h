@@ -69,7 +69,7 @@ struct ConfigError {
 std::variant<Config, ConfigError> parse_config(std::string_view text);
 // An unreadable file is an error at line 0.
 std::variant<Config, ConfigError> load_config(const std::string& path);
-std::vector<std::string> config_keys();  // all full names, in order
+std::vector<settings::KeyInfo> config_keys();  // in order; for the manual's test
 
 // What no sandbox may exceed: the spawner's policy.
 sandbox::Limits limits_max_of(const Config& config);

@@ -10,8 +10,6 @@
 namespace hearth::registry {
 namespace {
 
-namespace settings = hearth::settings;
-
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
@@ -236,9 +234,9 @@ std::variant<Manifest, ManifestError> parse_manifest(std::string_view text,
   return std::move(draft.manifest);
 }
 
-std::vector<std::string> manifest_keys() {
+std::vector<settings::KeyInfo> manifest_keys() {
   Draft draft;
-  return settings::names(keys_of(draft, {}));
+  return settings::describe(keys_of(draft, {}));
 }
 
 }  // namespace hearth::registry

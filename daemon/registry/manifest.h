@@ -9,6 +9,10 @@
 #include <variant>
 #include <vector>
 
+namespace hearth::settings {
+struct KeyInfo;  // daemon/settings/reader.h
+}
+
 // function.toml, checked. function.toml(5) documents each key and its bounds.
 namespace hearth::registry {
 
@@ -71,8 +75,9 @@ inline constexpr uint32_t kMemoryMbMin = 16;  // less does not hold a runtime
 std::variant<Manifest, ManifestError> parse_manifest(std::string_view text,
                                                      const ManifestBounds& bounds);
 
-// Every key and section, "http.methods" for those in a section. For the manual's test.
-std::vector<std::string> manifest_keys();
+// Every key and section under the default bounds, "http.methods" for those in a section. For the
+// manual's test.
+std::vector<settings::KeyInfo> manifest_keys();
 
 // [a-z0-9-]{1,63}: tenants and functions.
 bool valid_name(std::string_view name);

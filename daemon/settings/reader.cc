@@ -43,14 +43,6 @@ Error wrong_type(const ::toml::node& node, const std::string& name, std::string_
                 fmt::format("'{}' must be {}, but is {}", name, wanted, type_name(node)));
 }
 
-std::string list_of(const std::vector<std::string>& words) {
-  std::string out;
-  for (const std::string& word : words) {
-    out += fmt::format("{}\"{}\"", out.empty() ? "" : &word == &words.back() ? " or " : ", ", word);
-  }
-  return out;
-}
-
 Error unknown_word(const ::toml::node& node, const std::string& name, const std::string& word,
                    const std::vector<std::string>& words) {
   std::string near = nearest(word, words);
@@ -311,17 +303,6 @@ std::variant<Positions, Error> read(std::string_view text, const std::vector<Key
   } catch (const ::toml::parse_error& error) {
     return syntax_error(error);
   }
-}
-
-std::vector<std::string> names(const std::vector<Key>& keys) {
-  std::vector<std::string> out;
-  for (const Key& key : keys) {
-    out.push_back(key.name);
-    auto* section = std::get_if<Section>(&key.rule);
-    if (!section) continue;
-    for (const std::string& inner : names(section->keys)) out.push_back(key.name + "." + inner);
-  }
-  return out;
 }
 
 }  // namespace hearth::settings

@@ -44,6 +44,7 @@ struct Text {
 // One of a few words, each with what is to happen when it is found.
 struct Choice {
   std::vector<std::pair<std::string, std::function<void()>>> words;
+  std::string initial;  // what the target says now
 };
 struct TextList {
   std::vector<std::string>* to;
@@ -73,6 +74,7 @@ Choice choice(Enum* to, std::initializer_list<std::pair<const char*, Enum>> word
   Choice result;
   for (const auto& [word, value] : words) {
     result.words.emplace_back(word, [to, v = value] { *to = v; });
+    if (*to == value) result.initial = word;
   }
   return result;
 }
@@ -86,11 +88,22 @@ inline constexpr size_t kTextBytesMax = 64 * 1024;
 // The first error in order of the text. The targets may have been changed all the same.
 std::variant<Positions, Error> read(std::string_view text, const std::vector<Key>& keys);
 
-// Full names of all keys and sections, in order of the table: what a man page must explain.
-std::vector<std::string> names(const std::vector<Key>& keys);
+// A key as a manual explains it.
+struct KeyInfo {
+  std::string name;  // full
+  std::string
+      range;  // "16 to 1024", "\"never\", \"sandbox\" or \"process\""; empty: any, or a section
+  std::string initial;  // the target's value: the default; empty: none
+};
+
+// All keys and sections, in order of the table.
+std::vector<KeyInfo> describe(const std::vector<Key>& keys);
 
 // The word nearest to `word` if a slip of the fingers explains the difference, else empty.
 std::string nearest(std::string_view word, const std::vector<std::string>& words);
+
+// "a", "b" or "c", with the quotes.
+std::string list_of(const std::vector<std::string>& words);
 
 // `text` fit for a message: control characters escaped, cut after `bytes_max`.
 std::string shown(std::string_view text, size_t bytes_max = 64);
