@@ -39,7 +39,7 @@ Connection::Connection(Shared& shared, sys::Fd fd, Peer peer, Welcome welcome)
 }
 
 Connection::~Connection() {
-  account(0);
+  shared_.counters.buffered_bytes -= accounted_;
   if (handling_) ++shared_.counters.requests_cancelled;
 }
 
@@ -84,12 +84,15 @@ loop::Task<void> Connection::serve() {
       ++shared_.counters.requests;
       handling_ = true;
       try {
-        response = cap(co_await shared_.handler(request_));
+        response = co_await shared_.handler(request_);
       } catch (const std::exception& error) {
         sys::log::error("handler failed", {{"path", request_.path}, {"error", error.what()}});
         response = error_response(500, "internal", "handler", "the request could not be served");
       }
       handling_ = false;
+      parser_.release_body();
+      account();
+      if (!response.stream) response = cap(std::move(response));
     }
     keep_alive = parser_.keep_alive() && !shared_.draining;
     if (response.stream) {
@@ -98,8 +101,9 @@ loop::Task<void> Connection::serve() {
     } else if (Parts left; !send_at_once(response, keep_alive, left)) {
       co_await send_rest(response, left);
     }
+    keep_alive = keep_alive && !shared_.draining;  // draining may have begun while the answer left
     if (keep_alive) parser_.next();
-    account(pending_.size());
+    account();
   }
   if (welcome_ == Welcome::kRefuse) co_await write_all({shared_.overloaded});
   // Closing now would reset the connection under an answer that the client has not read yet.
@@ -130,6 +134,8 @@ void Connection::receive(std::string_view data) {
   if (data.empty() || parser_.state() == Parser::State::kRefused) return;
   pending_.append(data);
   if (pending_.size() >= shared_.limits.read_ahead_bytes_max) poll_.pause_reading(true);
+  // Its turn to be told so has not come, and waiting for that would take the memory.
+  if (!account()) doom();
 }
 
 bool Connection::arrived() const {
@@ -180,16 +186,13 @@ void Connection::admit(bool body_follows) {
 // After every step of the parser: the memory it took, the deadline that now holds, and who waits
 // for it.
 void Connection::settle() {
-  uint64_t in_memory = request_.body_file ? 0 : parser_.body_bytes();
-  bool grew = in_memory + pending_.size() > accounted_;
-  account(in_memory + pending_.size());
-  if (grew && shared_.counters.buffered_bytes > shared_.limits.buffered_bytes_max && !early_) {
+  if (!account() && !early_) {
     parser_.refuse({503, "overloaded", "body", "too much is buffered for all clients together",
                     "buffered_bytes_max", shared_.limits.buffered_bytes_max});
   }
   if (parser_.state() == Parser::State::kRefused) {  // the others need the room now
-    std::string().swap(request_.body);
-    account(pending_.size());
+    parser_.release_body();
+    account();
   }
   if (arrived()) {
     watch(Wait::kNothing);
@@ -201,9 +204,14 @@ void Connection::settle() {
   }
 }
 
-void Connection::account(uint64_t bytes) {
+// Brings our part of buffered_bytes up to date. False: it has grown beyond what all connections
+// together may hold.
+bool Connection::account(uint64_t unsent) {
+  uint64_t bytes = parser_.buffered_bytes() + pending_.size() + unsent;
+  bool grew = bytes > accounted_;
   shared_.counters.buffered_bytes += bytes - accounted_;
   accounted_ = bytes;
+  return !grew || shared_.counters.buffered_bytes <= shared_.limits.buffered_bytes_max;
 }
 
 void Connection::watch(Wait what) {
@@ -264,8 +272,8 @@ void Connection::time_out() {
 loop::Task<void> Connection::linger() {
   lingering_ = true;
   std::string().swap(pending_);
-  std::string().swap(request_.body);
-  account(0);
+  parser_.release_body();
+  account();
   poll_.pause_reading(false);
   (void)::shutdown(fd_.get(), SHUT_WR);  // fails when the client is gone: then reading says so
   watch(Wait::kLinger);

@@ -61,7 +61,7 @@ class Connection {
   void watch(Wait what);
   void time_out();
   bool too_little(uint32_t bytes_min);
-  void account(uint64_t bytes);
+  bool account(uint64_t unsent = 0);
   loop::Task<void> linger();
 
   // connection_write.cc

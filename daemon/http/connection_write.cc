@@ -13,6 +13,11 @@
 #include "sandbox/sys/log.h"
 
 namespace hearth::http {
+namespace {
+
+constexpr uint64_t kAlwaysSentBytes = 4096;  // as small as the refusal that would replace it
+
+}  // namespace
 
 // One sendmsg. Takes off the front of `parts` what the kernel took.
 Connection::Sent Connection::try_write(Parts& parts) {
@@ -72,7 +77,7 @@ bool Connection::send_at_once(const Response& response, bool keep_alive, Parts& 
 }
 
 loop::Task<void> Connection::send_rest(Response& response, Parts left) {
-  account(left[0].size() + left[1].size() + pending_.size());
+  account(left[0].size() + left[1].size());
   co_await write_all(left);
   std::string().swap(unsent_head_);
   std::string().swap(response.body);
@@ -111,12 +116,21 @@ loop::Task<void> ResponseStream::write(std::string_view data) {
   co_await connection_.write_all({size, data, "\r\n"});
 }
 
+// An answer that is too large, or for which the clients that do not read leave no room, is
+// replaced.
 Response Connection::cap(Response response) const {
-  uint64_t bytes_max = shared_.limits.response_bytes_max;
-  if (response.body.size() <= bytes_max) return response;
-  return error_response(502, "output_exceeded", "answer",
-                        fmt::format("the answer has {} bytes", response.body.size()),
-                        "response_bytes_max", std::to_string(bytes_max));
+  const Limits& limits = shared_.limits;
+  uint64_t bytes = response.body.size();
+  if (bytes > limits.response_bytes_max) {
+    return error_response(502, "output_exceeded", "answer",
+                          fmt::format("the answer has {} bytes", bytes), "response_bytes_max",
+                          std::to_string(limits.response_bytes_max));
+  }
+  bool room = shared_.counters.buffered_bytes + bytes <= limits.buffered_bytes_max;
+  if (room || bytes < kAlwaysSentBytes) return response;
+  return error_response(503, "overloaded", "answer",
+                        "too much is buffered for all clients together", "buffered_bytes_max",
+                        std::to_string(limits.buffered_bytes_max), {}, std::chrono::seconds(1));
 }
 
 void Connection::send_continue() {

@@ -62,7 +62,11 @@ void remove_stale(const std::string& path, const sockaddr_un& address) {
       sys::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket", path));
   int rc = ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   if (rc == 0 || errno == EAGAIN) throw sys::Error("bind", path, EADDRINUSE);
-  if (errno == ECONNREFUSED) sys::check(::unlink(path.c_str()), "unlink", path);
+  if (errno != ECONNREFUSED) return;  // nothing there; else bind will say
+  struct stat status {};
+  sys::check(::lstat(path.c_str(), &status), "lstat", path);
+  if (!S_ISSOCK(status.st_mode)) throw sys::Error("bind", path, EEXIST);  // connect says the same
+  sys::check(::unlink(path.c_str()), "unlink", path);
 }
 
 }  // namespace

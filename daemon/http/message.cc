@@ -5,9 +5,15 @@
 #include "sandbox/sys/error.h"
 
 namespace hearth::http {
+namespace {
+
+constexpr std::size_t kFirstBytes = 256;  // a usual answer's headers fit: one allocation
+
+}  // namespace
 
 bool Headers::add(std::string_view name, std::string_view value) {
   if (name.empty() || !all_in(name, kToken) || !all_in(value, kValue)) return false;
+  if (text_.empty()) text_.reserve(kFirstBytes);
   text_.append(name).append(": ").append(value).append("\r\n");
   ++count_;
   return true;

@@ -15,10 +15,12 @@ namespace hearth::http {
 namespace {
 
 constexpr std::size_t kRequestLineRest = sizeof("  HTTP/1.1") - 1;
-constexpr std::size_t kInPlaceMin = 16 * 1024;  // below that a copy is cheaper than another read
-constexpr std::size_t kInPlaceStep = 256 * 1024;
-constexpr std::size_t kKeptBodyBytes =
-    64 * 1024;  // capacity that a connection keeps between requests
+constexpr std::size_t kInPlaceMin = std::size_t{16}
+                                    << 10;  // below that a copy is cheaper than another read
+constexpr std::size_t kInPlaceStep = std::size_t{256} << 10;
+// Capacity that a connection keeps between requests.
+constexpr std::size_t kKeptTextBytes = std::size_t{2} << 10;
+constexpr std::size_t kKeptBodyBytes = std::size_t{16} << 10;
 
 constexpr std::array<std::string_view, 7> kMethods{"GET",   "POST",   "PUT",    "HEAD",
                                                    "PATCH", "DELETE", "OPTIONS"};
@@ -32,6 +34,12 @@ bool extend(std::string_view& span, const char* at, std::size_t bytes) {
   if (span.data() + span.size() != at) return false;
   span = {span.data(), span.size() + bytes};
   return true;
+}
+
+// Empties a string. A large buffer is given back: assigning an empty string would keep it.
+void recycle(std::string& text, std::size_t kept_bytes) {
+  if (text.capacity() > kept_bytes) std::string().swap(text);
+  text.clear();
 }
 
 Refusal refusal_of(const llhttp_t& llhttp) {
@@ -88,18 +96,28 @@ bool Parser::keep_alive() const {
   return request_.version_minor == 1 || framing_.keep_alive;
 }
 
+uint64_t Parser::buffered_bytes() const {
+  uint64_t body = request_.body_file ? 0 : received_;
+  return lines_.size() + request_.headers.text().size() + request_.target.size() + body;
+}
+
+void Parser::release_body() {
+  recycle(request_.body, kKeptBodyBytes);
+  recycle(lines_, kKeptTextBytes);
+  received_ = 0;
+}
+
 void Parser::next() {
-  request_.target.clear();
-  request_.path.clear();
-  request_.query.clear();
-  request_.headers.clear();
-  // Assigning an empty string would keep the buffer.
-  if (request_.body.capacity() > kKeptBodyBytes) std::string().swap(request_.body);
-  request_.body.clear();
+  recycle(request_.target, kKeptTextBytes);
+  recycle(request_.path, kKeptTextBytes);
+  recycle(request_.query, kKeptTextBytes);
+  recycle(request_.headers.text_, kKeptTextBytes);
+  request_.headers.count_ = 0;
+  recycle(request_.body, kKeptBodyBytes);
   request_.body_file.reset();
   state_ = State::kHead;
   scanner_.reset(HeadScanner::Begin::kRequest);
-  lines_.clear();
+  recycle(lines_, kKeptTextBytes);
   last_chunk_ = false;
   framing_ = Framing();
   received_ = before_piece_ = 0;

@@ -45,11 +45,14 @@ class Parser {
   std::span<char> body_space();
   void body_received(std::size_t bytes);
 
+  void release_body();  // of a request that is refused or has been handled
+
   State state() const { return state_; }
   // A byte of this request has arrived (the empty line that some clients send after a body is
   // none).
   bool begun() const { return state_ != State::kHead || lines_.size() > 2; }
   uint64_t body_bytes() const { return received_; }  // of this request, so far
+  uint64_t buffered_bytes() const;                   // memory that this request takes by now
   bool has_body() const { return framing_.chunked || framing_.content_length.value_or(0) > 0; }
   bool expects_continue() const { return framing_.expect_continue && request_.version_minor == 1; }
   bool keep_alive() const;

@@ -31,7 +31,7 @@ struct Shared {
 
   // Reading and writing are over before another connection's turn, so one buffer of each kind
   // serves all: an idle connection holds none.
-  std::array<char, 64 * 1024> scratch{};
+  std::array<char, 65536> scratch{};
   std::string head;
   DateLine date;
   std::string overloaded;  // a whole answer, for those who do not get a connection

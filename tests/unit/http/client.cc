@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -140,6 +141,17 @@ Answer Client::answer(bool to_head) {
     answer.complete = true;
   }
   return answer;
+}
+
+void expect_error(const Answer& answer, int status, std::string_view kind, std::string_view limit) {
+  EXPECT_EQ(answer.status, status) << answer.body;
+  EXPECT_EQ(answer.header("Content-Type"), "application/json");
+  EXPECT_NE(answer.body.find("{\"error\":{\"kind\":\"" + std::string(kind) + "\""),
+            std::string::npos)
+      << answer.body;
+  std::string wanted =
+      limit.empty() ? "\"limit\":null" : "\"limit\":\"" + std::string(limit) + "\"";
+  EXPECT_NE(answer.body.find(wanted), std::string::npos) << answer.body;
 }
 
 }  // namespace hearth::http

@@ -241,6 +241,10 @@ TEST(Server, ReplacesAStaleSocketButNotALivingOne) {
   EXPECT_TRUE(std::filesystem::exists(path));
   EXPECT_THROW(second.listen_unix(std::string(200, 'x'), 0600), sys::Error);
   EXPECT_THROW(second.listen_unix(folder.path + "/none/s", 0600), sys::Error);
+  std::string file = folder.path + "/file";
+  std::filesystem::copy_file("/proc/self/comm", file);
+  EXPECT_THROW(second.listen_unix(file, 0600), sys::Error);
+  EXPECT_TRUE(std::filesystem::exists(file));
   EXPECT_THROW(second.listen_tcp("not an address", 0), sys::Error);
 }
 

@@ -99,5 +99,7 @@ class Client {
 
 sys::Fd connect_tcp(uint16_t port);
 std::string post(std::string_view target, std::string_view body);
+// The answer is the JSON error with that kind and limit (empty: null).
+void expect_error(const Answer& answer, int status, std::string_view kind, std::string_view limit);
 
 }  // namespace hearth::http
