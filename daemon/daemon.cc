@@ -99,6 +99,7 @@ class Daemon {
         registry_(config_.state_dir + "/hearth.db"),
         ledger_(ledger_options(config_)),
         logs_(log_options(config_)),
+        spawner_client_(spawner),
         spawner_(loop_, spawner, [this] { spawner_lost(); }),
         fleet_(loop_, spawner_, logs_, fleet_options(config_)),
         services_{loop_,
@@ -208,6 +209,9 @@ class Daemon {
     if (!done)
       sys::log::warning("calls still ran at the end of the drain and were killed",
                         {{"drain_ms_max", config_.drain_ms_max}});
+    // The cgroups of tenants and functions are empty now. After a kill they stay for recover(),
+    // which reads the counters in them.
+    if (done) spawner_client_.purge(kPurgeRequest);
     finish(EXIT_SUCCESS);
   }
 
@@ -237,6 +241,7 @@ class Daemon {
   ledger::Ledger ledger_;
   ledger::LogStore logs_;
   Metrics metrics_;
+  sandbox::SpawnerClient& spawner_client_;
   Spawner spawner_;
   Fleet fleet_;
   Services services_;
