@@ -107,6 +107,11 @@ void Fleet::set_tenant(const std::string& tenant, uint32_t concurrency_max) {
   pool_.set_tenant(tenant, {concurrency_max, 1});
 }
 
+void Fleet::remove_tenant(const std::string& tenant) {
+  pool_.remove_tenant(tenant);
+  prune(tenant, "");
+}
+
 void Fleet::add_function(const std::shared_ptr<const registry::Version>& version) {
   const registry::Manifest& manifest = version->manifest;
   uint32_t activation = next_activation_++;

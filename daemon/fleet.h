@@ -88,6 +88,7 @@ class Fleet {
   Fleet& operator=(const Fleet&) = delete;
 
   void set_tenant(const std::string& tenant, uint32_t concurrency_max);
+  void remove_tenant(const std::string& tenant);
   void add_function(const std::shared_ptr<const registry::Version>& version);
   void retire_function(const registry::Version& version);  // calls in flight finish
   loop::Task<void> function_idle(std::string tenant,

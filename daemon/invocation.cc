@@ -16,25 +16,34 @@ using loop::Task;
 using registry::Version;
 namespace {
 
-std::string meta_of(const Call& call, const Version& version) {
+std::string meta_of(const Call& call, const std::string& deadline_ms) {
   using sandbox::frame::append_meta;
   std::string meta;
   append_meta(meta, "request_id", call.id.text());
-  uint64_t deadline_ms = unix_microseconds() / 1000 + version.manifest.timeout_ms;
-  append_meta(meta, "deadline_ms", fmt::format("{}", deadline_ms));
+  append_meta(meta, "deadline_ms", deadline_ms);
   meta += call.meta;
   return meta;
 }
 
-// The deadline counts from here: waiting for a sandbox is bounded by the pool.
-CallInput input_of(const Call& call, const Version& version, const std::string& meta) {
+// When the call is killed, in Unix milliseconds. It counts from the dispatch: waiting for a sandbox
+// is bounded by the pool.
+std::string deadline_of(const Version& version) {
+  return fmt::format("{}", unix_microseconds() / 1000 + version.manifest.timeout_ms);
+}
+
+CallInput input_of(const Call& call, const Version& version, const std::string& meta,
+                   const std::string& deadline_ms) {
   static uint64_t number = 0;
   CallInput input;
   input.number = ++number;
   input.meta = meta;
   input.body = call.body;
   input.start_on_arrival = version.manifest.exec_http_env;
-  if (input.start_on_arrival) input.raw_env = call.raw_env;
+  if (input.start_on_arrival) {
+    input.raw_env = call.raw_env;
+    input.raw_env.push_back("HEARTH_REQUEST_ID=" + call.id.text());
+    input.raw_env.push_back("HEARTH_DEADLINE_MS=" + deadline_ms);
+  }
   input.last = version.manifest.reuse != registry::Reuse::kProcess;
   input.deadline = Clock::now() + std::chrono::milliseconds(version.manifest.timeout_ms);
   input.output_bytes_max = uint64_t{version.manifest.output_kb} << 10;
@@ -74,8 +83,10 @@ Task<Answer> invoke(Services& services, Call call) {
     lease.keep();
     co_return refused(services, ledger_full(services));
   }
-  std::string meta = meta_of(call, *version);
-  CallOutput output = co_await worker.call(input_of(call, *version, meta));
+  std::string deadline_ms = deadline_of(*version);
+  std::string meta = meta_of(call, deadline_ms);
+  CallInput input = input_of(call, *version, meta, deadline_ms);
+  CallOutput output = co_await worker.call(std::move(input));
   meter.run_ended();
 
   Outcome outcome = co_await diagnose(services, worker, *version, output);

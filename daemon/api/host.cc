@@ -120,7 +120,7 @@ Task<Response> Api::tenants(Context context) {
                         fmt::format("tenant '{}' still has functions; delete them first", name),
                         "tenant", name);
   }
-  services_.fleet.prune(name, "");
+  services_.fleet.remove_tenant(name);
   co_return json_response(Json::object());
 }
 
