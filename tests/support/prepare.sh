@@ -38,12 +38,16 @@ make_user() {
   useradd --system --home-dir / --shell /usr/sbin/nologin hearth
 }
 
+# Line numbers without the rest of the debug information halve the time to build; the same flags
+# everywhere, so that one compilation serves ./check and ./demo.
+BUILD_FLAGS="-Doptimization=1 -Ddebug=false -Dcpp_args=-g1 -Dc_args=-g1 -Dwerror=true"
+
 # build FOLDER STAGE [meson options]: configures once, compiles, installs into STAGE.
 build() {
   local folder=$1 stage=$2 log=$1.log
   shift 2
   if [ ! -f "$folder/build.ninja" ]; then
-    meson setup "$folder" --prefix "$stage" "$@" >"$log" 2>&1 || { cat "$log"; return 1; }
+    meson setup "$folder" --prefix "$stage" $BUILD_FLAGS "$@" >"$log" 2>&1 || { cat "$log"; return 1; }
   fi
   ninja -C "$folder" >"$log" 2>&1 ||
     { grep -E 'error|FAILED' -A5 "$log" || tail -50 "$log"; return 1; }
