@@ -108,6 +108,8 @@ void Parser::release_body() {
 }
 
 void Parser::next() {
+  request_.method.clear();
+  request_.version_minor = 1;
   recycle(request_.target, kKeptTextBytes);
   recycle(request_.path, kKeptTextBytes);
   recycle(request_.query, kKeptTextBytes);

@@ -79,6 +79,16 @@ TEST(Hostile, ARefusedClientThatSendsOnStillReadsTheRefusal) {
   }
 }
 
+TEST(Hostile, ARefusalAfterAHeadRequestHasItsBody) {
+  ServerThread server;
+  Client client(server.port());
+  client.send("HEAD /hello HTTP/1.1\r\nHost: h\r\n\r\nnonsense\r\n\r\n");
+  EXPECT_EQ(client.answer(true).status, 200);
+  Answer answer = client.answer();
+  expect_error(answer, 400, "bad_request", "");
+  EXPECT_TRUE(answer.complete);
+}
+
 TEST(Hostile, ALingeringClientIsClosedInTime) {
   ServerThread server(impatient());
   Client client(server.port());
