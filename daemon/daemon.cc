@@ -123,7 +123,7 @@ class Daemon {
         ledger_poll_(loop_, ledger_.notify_fd()),
         terminate_(loop_, SIGTERM, [this] { stop(); }),
         interrupt_(loop_, SIGINT, [this] { stop(); }),
-        tasks_(loop_, [](std::exception_ptr error) { std::rethrow_exception(error); }) {
+        tasks_(loop_, [this](std::exception_ptr error) { task_failed(error); }) {
     recover(spawner, cgroup_base);
   }
 
@@ -223,6 +223,16 @@ class Daemon {
   void spawner_lost() {
     sys::log::error(
         "hearth-spawner is gone, so every sandbox is too; a restart recovers the records");
+    finish(EXIT_FAILURE);
+  }
+
+  // One of the daemon's own tasks met an error of the host: going on without it would be a lie.
+  void task_failed(std::exception_ptr error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+      sys::log::error("hearthd cannot go on", {{"error", e.what()}});
+    }
     finish(EXIT_FAILURE);
   }
 
