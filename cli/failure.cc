@@ -55,11 +55,15 @@ std::string text_of(const Json& error, const char* name) {
   return found->is_string() ? found->get<std::string>() : found->dump();
 }
 
-std::string limit_text(const Json& error) {
+// Nothing when the message says both already.
+std::string limit_text(const Json& error, const std::string& message) {
   std::string limit = text_of(error, "limit"), value = text_of(error, "value");
   if (limit.empty() && value.empty()) return {};
   if (value.empty()) return fmt::format(" (limit {})", limit);
   if (limit.empty()) return fmt::format(" (value {})", value);
+  bool is_number = value.find_first_not_of("0123456789") == std::string::npos;
+  bool names_limit = message.find(limit) != std::string::npos;
+  if (message.find(value) != std::string::npos && (names_limit || !is_number)) return {};
   return fmt::format(" (limit {}, value {})", limit, value);
 }
 
@@ -86,7 +90,7 @@ Failure failure_of(long http_status, std::string_view body, std::string_view ret
   std::string line = name;
   std::string message = message_of(error);
   if (!message.empty()) line += (line.empty() ? "" : ": ") + message;
-  line += limit_text(error);
+  line += limit_text(error, message);
   std::string call = text_of(error, "call_id");
   if (!call.empty()) line += fmt::format(" [call {}]", call);
   if (kind && !kind->hint.empty()) line += fmt::format("; {}", kind->hint);

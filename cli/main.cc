@@ -20,7 +20,9 @@ int fail(const Failure& failure) {
     // The failure itself is what counts.
   }
   note("error: " + one_line(failure.what()));
-  if (!failure.details().empty()) note(failure.details());
+  std::string_view details = failure.details();
+  while (details.ends_with('\n')) details.remove_suffix(1);
+  if (!details.empty()) note(details);
   return static_cast<int>(failure.status());
 }
 

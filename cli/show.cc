@@ -31,6 +31,7 @@ std::string human(const std::string& member, const Json& value) {
   if (value.is_string() && (member.ends_with("_at") || member == "time"))
     return human_time(value.get<std::string>());
   if (!value.is_number_unsigned()) return plain(value);
+  if (member.ends_with("_at_us")) return plain(value);  // a time, not a duration
   uint64_t number = value.get<uint64_t>();
   if (member.ends_with("_bytes") || member == "bytes" || member.ends_with("_bytes_max"))
     return human_bytes(number);
@@ -38,6 +39,8 @@ std::string human(const std::string& member, const Json& value) {
   if (member == "gb_ms") return fmt::format("{:.3f} GB-s", static_cast<double>(number) / 1e3);
   if (member.ends_with("_ms")) return fmt::format("{} ms", human_count(number));
   if (member.ends_with("_s")) return human_seconds(number);
+  if (member.ends_with("_percent")) return fmt::format("{} %", number);
+  if (member.ends_with("_kb")) return fmt::format("{} KiB", number);
   if (member.ends_with("_mb")) return fmt::format("{} MiB", number);
   return std::to_string(number);
 }
@@ -121,7 +124,13 @@ void show_list(const Globals& globals, const std::string& path, const std::vecto
 
 void show_object(const Globals& globals, const Json& object) {
   if (globals.json || !object.is_object()) return show_json(object);
-  write_members(object, 0);
+  // What a thing is called comes first, however hearthd orders its members.
+  Json ordered = Json::object();
+  for (const char* name : {"id", "name", "tenant", "function", "version", "outcome"})
+    if (object.contains(name)) ordered[name] = object[name];
+  for (const auto& [name, value] : object.items())
+    if (!ordered.contains(name)) ordered[name] = value;
+  write_members(ordered, 0);
 }
 
 void show_json(const Json& value) {

@@ -139,6 +139,15 @@ class Invoke(Case):
             "value 4096); try again in 2 s",
         )
 
+    def test_what_the_message_says_is_not_said_twice(self):
+        for message, limit, value, expected in [
+            ("no function 'nope'", "function", "nope", "no function 'nope'"),
+            ("too slow (timeout_ms = 3000)", "timeout_ms", 3000, "too slow (timeout_ms = 3000)"),
+            ("128 are too many", "calls", 8, "128 are too many (limit calls, value 8)"),
+        ]:
+            self.daemon.on("POST", self.PATH, error("x", message, 404, limit=limit, value=value))
+            self.assertEqual(self.fails(3, "invoke", "thumb"), "error: x: " + expected)
+
     def test_a_refusal_before_the_body_is_read_is_shown(self):
         answer = error(
             "too_large", "the event is too large", 413, limit="body_bytes_max", value=9 << 20

@@ -201,6 +201,20 @@ class Objects(Case):
             ],
         )
 
+    def test_names_come_first_and_numbers_have_units(self):
+        record = {"received_at_us": 1738324800250000, "cpu_percent": 50, "log_kb": 256, "id": "01J"}
+        self.daemon.on("GET", "/v1/calls/01J", Answer(json.dumps(record)))
+        lines = [line.split(None, 1) for line in self.ok("call", "01J").splitlines()]
+        self.assertEqual(
+            lines,
+            [
+                ["id", "01J"],
+                ["received_at_us", "1738324800250000"],
+                ["cpu_percent", "50 %"],
+                ["log_kb", "256 KiB"],
+            ],
+        )
+
     def test_json_is_one_object(self):
         self.daemon.on("GET", "/v1/calls/" + RECORD["id"], Answer(json.dumps(RECORD, indent=1)))
         text = self.ok("--json", "call", RECORD["id"])
@@ -254,7 +268,7 @@ class Objects(Case):
         )
         self.assertEqual(
             self.fails(3, "tenant", "delete", "acme"),
-            "error: conflict: tenant 'acme' has 2 functions (limit functions, value 2)",
+            "error: conflict: tenant 'acme' has 2 functions",
         )
 
     def test_top_shows_rates_once_when_piped(self):
