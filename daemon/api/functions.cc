@@ -75,6 +75,7 @@ Task<Response> Api::deploy(Context context) {
   }
   auto result =
       co_await deployer_.deploy(context.parts[1], context.request.body_file->path(), verify);
+  context.request.body_file.reset();  // gone before the answer, which others may act upon
   if (auto* error = std::get_if<CallError>(&result)) co_return refusal(*error);
   Deployed& deployed = std::get<Deployed>(result);
   Json row = function_row(*deployed.version, true);
