@@ -48,11 +48,7 @@ bool is_json(std::string_view body) {
 }
 
 std::string exit_message(int status) {
-  if (WIFSIGNALED(status)) {
-    const char* name = ::sigabbrev_np(WTERMSIG(status));
-    return fmt::format("the process was killed by SIG{}", name != nullptr ? name : "?");
-  }
-  return fmt::format("the process exited with status {} before it answered", WEXITSTATUS(status));
+  return how_it_ended(status) + (WIFEXITED(status) ? " before it answered" : "");
 }
 
 std::string field(const sandbox::frame::Pairs& pairs, std::string_view name) {
@@ -155,6 +151,10 @@ CallError start_error(const StartFailure& failure) {
   CallError e = error(502, "function_error", "load", failure.message);
   e.type = failure.type;
   e.stack = failure.stack;
+  if (failure.limit_ms != 0) {
+    e.limit = "deploy.load_timeout_ms";
+    e.value = fmt::format("{}", failure.limit_ms);
+  }
   return e;
 }
 

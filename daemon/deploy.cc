@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 
@@ -70,6 +71,10 @@ CallError load_refusal(const StartFailure& failure, const std::string& output) {
   e.message = failure.message;
   e.type = failure.type;
   e.stack = failure.stack.empty() ? output : failure.stack;
+  if (failure.limit_ms != 0) {
+    e.limit = "deploy.load_timeout_ms";
+    e.value = fmt::format("{}", failure.limit_ms);
+  }
   return e;
 }
 
@@ -79,17 +84,19 @@ Task<std::variant<Deployed, CallError>> Deployer::deploy(std::string tenant,
                                                          std::string archive_path, bool verify) {
   if (services_.registry.tenant(tenant) == nullptr)
     co_return no_such(404, fmt::format("no tenant '{}'", tenant));
-  Folder folder(fmt::format("{}/uploads/unpacked-{}", options_.state_dir, next_folder_++));
+  // The work may outlive this frame, and must not leave what it unpacks then.
+  auto folder = std::make_shared<Folder>(
+      fmt::format("{}/uploads/unpacked-{}", options_.state_dir, next_folder_++));
   registry::BundleBounds bounds = options_.bundle;
   // Named, because g++ 12 destroys a lambda that is a temporary of a co_await expression twice.
-  auto work = [archive_path, target = folder.path(), bounds] {
-    return registry::unpack(archive_path, target, bounds);
+  auto work = [archive_path, folder, bounds] {
+    return registry::unpack(archive_path, folder->path(), bounds);
   };
   auto unpacked = co_await loop::offload(services_.loop, std::move(work));
   if (auto* bad = std::get_if<registry::BundleError>(&unpacked)) {
     co_return bad_bundle(bad->message, bad->limit, bad->value);
   }
-  co_return co_await install(std::move(tenant), folder.path(),
+  co_return co_await install(std::move(tenant), folder->path(),
                              std::move(std::get<Bundle>(unpacked)), verify);
 }
 
@@ -127,6 +134,10 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
     std::string output;
     auto failure = co_await services_.fleet.trial(version, &output);
     if (failure) co_return load_refusal(*failure, output);
+  }
+  auto kept = services_.registry.versions(tenant, manifest.name);
+  if (std::find(kept.begin(), kept.end(), version) == kept.end()) {
+    co_return no_such(409, fmt::format("'{}' was deleted while it was deployed", manifest.name));
   }
   candidate.version.reset();
   go_live(version);

@@ -164,11 +164,18 @@ pool::Pool::Counts Fleet::counts(uint32_t version_id) const {
 Task<std::variant<Lease, Refused>> Fleet::lease(std::shared_ptr<const registry::Version> version) {
   auto live = live_.find(version->id);
   if (live == live_.end()) co_return Refused{pool::Refusal::kFunctionGone, 0, {}, {}};
+  uint32_t of = live->second;
   pool::CallId call{next_call_++};
   Ticket ticket(*this, call);
-  execute(pool_.call_arrived(call, pool::FunctionId{live->second}, now()));
+  execute(pool_.call_arrived(call, pool::FunctionId{of}, now()));
   if (!ticket.answered()) co_await ticket.wait();
-  co_return ticket.take();
+  auto answer = ticket.take();
+  auto* refused = std::get_if<Refused>(&answer);
+  if (refused != nullptr && refused->why == pool::Refusal::kStartFailed) {
+    auto activation = activations_.find(of);
+    if (activation != activations_.end()) refused->failure = activation->second.start_failure;
+  }
+  co_return answer;
 }
 
 void Fleet::finish(pool::CallId call, SandboxId id, pool::Finish finish) {
@@ -221,8 +228,7 @@ void Fleet::carry_out(const pool::Assign& action) {
 void Fleet::carry_out(const pool::Refuse& action) {
   auto found = waiting_.find(uint64_t(action.call));
   if (found == waiting_.end()) return;
-  Refused refused{action.why, action.limit, action.retry_after, last_failure_};
-  found->second->answer(std::move(refused));
+  found->second->answer(Refused{action.why, action.limit, action.retry_after, {}});
 }
 
 void Fleet::carry_out(const pool::Create& action) {

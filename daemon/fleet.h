@@ -124,6 +124,7 @@ class Fleet {
     std::shared_ptr<const registry::Version> version;
     uint32_t sandboxes = 0;
     bool retired = false;
+    std::optional<StartFailure> start_failure;  // the last one
   };
   class Ticket;
 
@@ -165,7 +166,6 @@ class Fleet {
   uint64_t next_call_ = 1;
   uint64_t next_trial_ = uint64_t{1} << 62;  // trial sandboxes' ids, apart from the pool's
   uint32_t trials_ = 0;
-  std::optional<StartFailure> last_failure_;  // while the pool refuses the calls that it hit
   loop::Event trial_over_;
   uint32_t next_activation_ = 1;
   std::unordered_map<uint32_t, Activation> activations_;  // by the pool's FunctionId

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A sandbox's life as seen from hearthd: built, loaded, recycled, destroyed. Each step tells the
 // pool how it ended.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "daemon/fleet_sandbox.h"
@@ -29,6 +32,17 @@ class Removal {
   Spawner& spawner_;
   uint64_t id_;
 };
+
+// A bundle's own program that the kernel will not run is the code's failure, not the host's.
+void blame_program(StartFailure& failure) {
+  const sandbox::Failure& f = failure.failure;
+  bool hosts = f.error == ENOMEM || f.error == EAGAIN || f.error == EMFILE || f.error == ENFILE;
+  if (f.step != "exec" || hosts) return;
+  failure.code_failed = true;
+  failure.type = "LoadError";
+  failure.message = fmt::format("'{}' cannot be started: {}{}", f.object, std::strerror(f.error),
+                                f.error == ENOENT ? " (is its interpreter in the image?)" : "");
+}
 
 }  // namespace
 
@@ -74,6 +88,7 @@ Task<std::optional<StartFailure>> Fleet::start_code(Sandbox& sandbox,
   if (!sandbox.generic_started && !on_arrival)
     failure = co_await worker.start(start_of(version), options_.load_limit);
   if (on_arrival) worker.prepare(start_of(version));
+  if (failure && !wants_json(version.manifest.runtime)) blame_program(*failure);
   if (!failure && is_framed(version.manifest.runtime)) {
     failure = co_await worker.load(load_meta(version), notes, options_.load_limit);
   }
@@ -161,10 +176,9 @@ void Fleet::started(Sandbox& sandbox, std::optional<StartFailure> failure, Blame
                      {"error", std::strerror(failure->failure.error)},
                      {"message", failure->message}});
   if (!sandbox.version || blame == Blame::kSandbox) return;
-  // The pool answers with refusals, which take the reason along.
-  last_failure_ = std::move(failure);
+  // The pool answers with refusals, now and until the next attempt: they all take this reason.
+  activations_.at(sandbox.activation).start_failure = std::move(failure);
   execute(pool_.start_failed(id, now()));
-  last_failure_.reset();
 }
 
 // PID 1 or the waiting process died while no call ran.

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/wait.h>
 
+#include <cstring>
 #include <utility>
 
 #include "sandbox/sys/error.h"
@@ -13,6 +14,13 @@ namespace hearth::daemon {
 namespace control = sandbox::control;
 namespace frame = sandbox::frame;
 using loop::Task;
+
+std::string how_it_ended(int wait_status) {
+  if (!WIFSIGNALED(wait_status))
+    return fmt::format("the process exited with status {}", WEXITSTATUS(wait_status));
+  const char* name = ::sigabbrev_np(WTERMSIG(wait_status));
+  return fmt::format("the process was killed by SIG{}", name != nullptr ? name : "?");
+}
 
 Worker::Worker(loop::Loop& loop, uint64_t id, sandbox::Descriptors descriptors,
                std::function<void()> lost)
@@ -200,11 +208,15 @@ std::optional<StartFailure> Worker::trouble(const char* step) const {
                         {}};
   }
   if (expired_) {
+    // A sandbox that is not even set up is the host's failure.
+    if (!ready_) return StartFailure{{step, "sandbox", ETIMEDOUT}, false, {}, {}, {}};
+    auto limit = static_cast<uint64_t>(load_limit_.count());
     return StartFailure{{step, "sandbox", ETIMEDOUT},
                         true,
                         "LoadTimeout",
-                        "the function's code did not load in time",
-                        {}};
+                        fmt::format("the function's code did not load within {} ms", limit),
+                        {},
+                        limit};
   }
   return std::nullopt;
 }
@@ -240,6 +252,7 @@ Task<std::optional<StartFailure>> Worker::request(control::Request request, cons
 Task<std::optional<StartFailure>> Worker::start(control::Start start,
                                                 std::chrono::milliseconds limit) {
   template_ = start;
+  load_limit_ = limit;
   Limit until = Clock::now() + limit;
   auto failure = co_await request(std::move(start), "start", until);
   if (failure || template_.stdio == control::Stdio::kRaw) co_return failure;
@@ -261,15 +274,22 @@ Task<std::optional<StartFailure>> Worker::await_hello(Limit limit) {
     }
     if (auto failure = trouble("hello")) co_return failure;
     if (process.channel->state() != Channel::State::kOpen) {
-      drain_logs();
-      co_return StartFailure{{"hello", template_.argv[0], ECONNRESET},
-                             true,
-                             "RuntimeError",
-                             "the program ended before it was ready",
-                             {}};
+      co_return co_await ended_early(process, "hello", "before it was ready");
     }
     co_await next_change();
   }
+}
+
+// The channel is closed. How the process ended comes from hearth-init, a moment later.
+Task<StartFailure> Worker::ended_early(Process& process, const char* step, std::string_view when) {
+  while (!process.exited && !dead_ && !control_lost_ && !expired_) co_await next_change();
+  drain_logs();
+  std::string how = process.exited ? how_it_ended(process.wait_status) : "the process ended";
+  co_return StartFailure{{step, template_.argv[0], ECONNRESET},
+                         true,
+                         "LoadError",
+                         fmt::format("{} {}", how, when),
+                         {}};
 }
 
 StartFailure Worker::load_error(const Channel::Frame& frame) const {
@@ -288,6 +308,7 @@ StartFailure Worker::load_error(const Channel::Frame& frame) const {
 Task<std::optional<StartFailure>> Worker::load(std::string meta, std::vector<std::string>* notes,
                                                std::chrono::milliseconds limit) {
   load_meta_ = std::move(meta);
+  load_limit_ = limit;
   Limit until = Clock::now() + limit;
   auto failure = co_await load_server(notes, until);
   if (failure || !zygote_) co_return failure;
@@ -322,12 +343,7 @@ Task<std::optional<StartFailure>> Worker::load_server(std::vector<std::string>* 
     }
     if (auto failure = trouble("load")) co_return failure;
     if (process.channel->state() != Channel::State::kOpen) {
-      drain_logs();
-      co_return StartFailure{{"load", template_.argv[0], ECONNRESET},
-                             true,
-                             "LoadError",
-                             "the process ended while the function's code was loading",
-                             {}};
+      co_return co_await ended_early(process, "load", "while the function's code was loading");
     }
     co_await next_change();
   }

@@ -35,7 +35,11 @@ struct StartFailure {
   bool code_failed =
       false;  // … or the function's own code did, and the next start will fail the same way:
   std::string type, message, stack;
+  uint64_t limit_ms = 0;  // loading took longer than it may
 };
+
+// "the process exited with status 3", "the process was killed by SIGSEGV"
+std::string how_it_ended(int wait_status);
 
 // How a call left its process.
 enum class End : uint8_t {
@@ -183,6 +187,7 @@ class Worker {
   loop::Task<std::optional<StartFailure>> await_hello(Limit limit);
   loop::Task<std::optional<StartFailure>> load_server(std::vector<std::string>* notes, Limit limit);
   StartFailure load_error(const Channel::Frame& frame) const;
+  loop::Task<StartFailure> ended_early(Process& process, const char* step, std::string_view when);
   loop::Task<CallOutput> call_framed(CallInput& input);
   loop::Task<CallOutput> call_raw(CallInput& input);
   std::optional<CallOutput> framed_end(Process& process, uint64_t number, bool ending);
@@ -195,6 +200,7 @@ class Worker {
   loop::Event changed_;
   loop::Timer timer_;
   bool expired_ = false;
+  std::chrono::milliseconds load_limit_{0};  // of the start or load under way
 
   bool ready_ = false, dead_ = false, control_lost_ = false, killed_ = false, calling_ = false;
   std::optional<sandbox::Failure> failed_;
