@@ -47,7 +47,8 @@ build() {
   local folder=$1 stage=$2 log=$1.log
   shift 2
   if [ ! -f "$folder/build.ninja" ]; then
-    meson setup "$folder" --prefix "$stage" $BUILD_FLAGS "$@" >"$log" 2>&1 || { cat "$log"; return 1; }
+    meson setup "$folder" --prefix "$stage" $BUILD_FLAGS "$@" >"$log" 2>&1 ||
+      { cat "$log"; return 1; }
   fi
   ninja -C "$folder" >"$log" 2>&1 ||
     { grep -E 'error|FAILED' -A5 "$log" || tail -50 "$log"; return 1; }
