@@ -119,7 +119,7 @@ Section sandbox_section(Draft& draft) {
   Config::Sandbox& s = draft.config.sandbox;
   registry::ManifestBounds& m = s.manifest;
   return {{{"subid_base", Number{&s.subid_base, 65'536, 0xff000000}},
-           {"subid_blocks", Number{&s.subid_blocks, 1, 32'768}},
+           {"subid_blocks", Number{&s.subid_blocks, 1, 16'384}},
            {"memory_mb_max", Number{&m.memory_mb_max, 16, 1u << 20}},
            {"timeout_ms_max", Number{&m.timeout_ms_max, 1, 86'400'000}},
            {"cpu_percent_max", Number{&m.cpu_percent_max, 1, 100'000}},
