@@ -26,7 +26,7 @@ constexpr std::array kKinds{
     Kind{"out_of_memory", Status::kFunctionFailed, "raise memory_mb in function.toml"},
     Kind{"cpu_exceeded", Status::kFunctionFailed, "raise cpu_ms in function.toml"},
     Kind{"output_exceeded", Status::kFunctionFailed, "raise output_kb in function.toml"},
-    Kind{"log_exceeded", Status::kFunctionFailed, "raise log_kb in function.toml"},
+    Kind{"log_exceeded", Status::kFunctionFailed, "raise logs.call_kb_kill in hearth.toml"},
     Kind{"processes_exceeded", Status::kFunctionFailed, "raise processes_max in function.toml"},
     Kind{"tmp_exceeded", Status::kFunctionFailed, "raise tmp_mb in function.toml"},
     Kind{"interrupted", Status::kFunctionFailed, "hearthd stopped during the call; call again"},

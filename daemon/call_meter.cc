@@ -56,9 +56,10 @@ Meter::Meter(Services& services, const Call& call, const registry::Version& vers
   worker_.begin_counters(base_);
   ledger::LogStore& logs = services.logs;
   worker_.set_log(
-      [&logs, tenant = call.tenant, function = call.function, id = call.id](
-          LogStream stream, std::string_view bytes) {
-        logs.append(tenant, function, id, ledger::Stream(int(stream)), bytes);
+      [&logs, tenant = call.tenant, function = call.function, id = call.id,
+       bytes_max = uint64_t{version.manifest.log_kb} << 10](LogStream stream,
+                                                            std::string_view bytes) {
+        logs.append(tenant, function, id, ledger::Stream(int(stream)), bytes, bytes_max);
       },
       services.log_bytes_kill);
 }

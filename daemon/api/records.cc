@@ -60,6 +60,7 @@ std::string log_line(const ledger::LogEntry& entry) {
                {"call", entry.call == ledger::Ulid{} ? "" : entry.call.text()},
                {"stream", kStreams[int(entry.stream)]},
                {"text", entry.bytes}};
+  if (entry.continues) line["continues"] = true;  // the rest of the line is in its next entry
   return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

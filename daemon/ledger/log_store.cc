@@ -25,6 +25,7 @@ constexpr uint64_t kLineCostMin = 16;
 
 // What one call has printed so far.
 struct CallLog {
+  uint64_t bytes_max = 0;  // kept at most
   uint64_t seen_bytes = 0, counted_bytes = 0, dropped_bytes = 0, lost_bytes = 0;
   std::string partial[kStreamCount];
 };
@@ -36,7 +37,7 @@ struct LogStore::State {
 
   // Adds a line, or as much of it as the call may still write. `newline`: it ended in one.
   void add(CallLog& log, Stream stream, std::string_view text, bool newline, bool continues) {
-    uint64_t left = options.call_bytes_max - std::min(log.counted_bytes, options.call_bytes_max);
+    uint64_t left = log.bytes_max - std::min(log.counted_bytes, log.bytes_max);
     size_t kept = std::min<uint64_t>(text.size(), left);
     if (kept < text.size() || left == 0) {
       uint64_t gone = text.size() - kept + (newline ? 1 : 0);
@@ -54,7 +55,7 @@ struct LogStore::State {
   void split(CallLog& log, Stream stream, std::string_view bytes) {
     std::string& partial = log.partial[static_cast<size_t>(stream)];
     while (!bytes.empty()) {
-      if (log.counted_bytes >= options.call_bytes_max) {
+      if (log.counted_bytes >= log.bytes_max) {
         // Nothing more is kept, so nothing needs to be looked at.
         log.dropped_bytes += bytes.size();
         dropped_bytes += bytes.size();
@@ -91,7 +92,7 @@ struct LogStore::State {
   void state_losses(const CallLog& log) {
     if (log.dropped_bytes > 0) {
       std::string text = fmt::format("truncated: {} bytes (limit {} bytes per call)",
-                                     log.dropped_bytes, options.call_bytes_max);
+                                     log.dropped_bytes, log.bytes_max);
       append_line(batch, time, call, Stream::kPlatform, false, text);
     }
     if (log.lost_bytes > 0) {
@@ -129,11 +130,12 @@ LogStore::LogStore(Options options) : state_(std::make_unique<State>(std::move(o
 LogStore::~LogStore() = default;
 
 void LogStore::append(const std::string& tenant, const std::string& function, const Ulid& call,
-                      Stream stream, std::string_view bytes) {
+                      Stream stream, std::string_view bytes, uint64_t bytes_max) {
   if (bytes.empty()) return;
   State& s = *state_;
   s.begin(tenant, function, call);
   CallLog& log = s.calls[{call, s.folder}];
+  log.bytes_max = std::min(bytes_max, s.options.call_bytes_max);
   log.seen_bytes += bytes.size();
   s.split(log, stream, bytes);
   s.write_batch(log);
@@ -160,6 +162,7 @@ void LogStore::note(const std::string& tenant, const std::string& function, cons
                     std::string_view text) {
   State& s = *state_;
   CallLog log;
+  log.bytes_max = s.options.call_bytes_max;
   s.begin(tenant, function, call);
   s.split(log, Stream::kPlatform, text);
   const std::string& rest = log.partial[static_cast<size_t>(Stream::kPlatform)];

@@ -41,8 +41,9 @@ class LogStore {
   ~LogStore();
 
   // Splits at newlines; a partial line waits for its rest up to 64 KiB, then is written as it is.
+  // `bytes_max`: what this call may keep where that is less than the store's own limit.
   void append(const std::string& tenant, const std::string& function, const Ulid& call,
-              Stream stream, std::string_view bytes);
+              Stream stream, std::string_view bytes, uint64_t bytes_max = UINT64_MAX);
   // Writes partial lines and, when bytes were dropped, the platform line `truncated: N bytes`.
   // Returns all bytes seen. After the call's last append.
   uint64_t end_call(const std::string& tenant, const std::string& function, const Ulid& call);
