@@ -125,7 +125,8 @@ std::string load_meta(const registry::Version& version) {
   bool zygote =
       manifest.runtime == Runtime::kPython3 && manifest.reuse == registry::Reuse::kSandbox;
   append_meta(meta, "mode", zygote ? "sandbox" : "process");
-  append_meta(meta, "processes_max", fmt::format("{}", manifest.processes_max));
+  append_meta(meta, "processes_max",
+              fmt::format("{}", sandbox::process_rlimit(manifest.processes_max)));
   append_meta(meta, "task_dir", kTaskDir);
   for (const auto& [name, value] : environment_of(version)) append_meta(meta, "env:" + name, value);
   return meta;

@@ -17,11 +17,16 @@ void check_cpu(Worker& worker) {
     worker.end_call(End::kCpuExceeded);
 }
 
+// The kernel refused a process, which a program may take for a passing trouble and try for ever.
+void check_refusals(Worker& worker) {
+  if (worker.ran_out_of_processes()) worker.end_call(End::kProcessesExceeded);
+}
+
 void check_memory_and_processes(Worker& worker) {
   const Budget& budget = worker.budget();
   int procs = worker.descriptors().cgroup_procs.get();
-  // PID 1 is ours, and so is a zygote that waits: neither counts against the function.
-  if (count_processes(procs) > budget.processes + 2)
+  // PID 1 is ours. RLIMIT_NPROC lies one above the budget, so what goes beyond it can be seen.
+  if (count_processes(procs) > budget.processes + 1)
     return worker.end_call(End::kProcessesExceeded);
   uint64_t bytes = sum_anonymous_memory(procs);
   worker.saw_memory(bytes);
@@ -36,6 +41,7 @@ loop::Task<void> watch_budgets(loop::Loop& loop, Fleet& fleet, sandbox::LimitsMo
     co_await loop::Sleep(loop, kPeriod);
     fleet.for_each_calling([mode](Worker& worker) {
       check_cpu(worker);
+      check_refusals(worker);
       if (mode == sandbox::LimitsMode::kBestEffort) check_memory_and_processes(worker);
     });
   }

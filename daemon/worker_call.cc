@@ -120,6 +120,9 @@ Task<CallOutput> Worker::call_raw(CallInput& input) {
 void Worker::begin_counters(const CpuCounters& base) {
   cpu_base_us_ = base.user_us + base.system_us;
   memory_seen_ = 0;
+  // What happened before is not this call's.
+  (void)ran_out_of_memory();
+  (void)ran_out_of_processes();
   if (descriptors_.memory_peak) {
     // Linux 6.12: a write starts a new peak for this descriptor. Older kernels refuse it.
     peak_resets_ = ::pwrite(descriptors_.memory_peak.get(), "0", 1, 0) == 1;

@@ -18,12 +18,18 @@ enum class LimitsMode { kStrict, kBestEffort };
 
 struct Limits {
   uint64_t memory_bytes = 128u << 20;  // memory.max; swap 0; the whole sandbox, /tmp included
-  uint32_t processes_max = 64;     // pids.max and RLIMIT_NPROC: processes and threads of user code
-  uint32_t cpu_percent = 100;      // cpu.max: 100 is one core
-  uint64_t tmp_bytes = 64u << 20;  // size of /tmp; /dev/shm has the same bound
-  uint32_t open_files_max = 1024;  // RLIMIT_NOFILE
+  uint32_t processes_max = 64;         // pids.max: processes and threads of user code
+  uint32_t cpu_percent = 100;          // cpu.max: 100 is one core
+  uint64_t tmp_bytes = 64u << 20;      // size of /tmp; /dev/shm has the same bound
+  uint32_t open_files_max = 1024;      // RLIMIT_NOFILE
   uint64_t file_bytes_max = 1u << 30;  // RLIMIT_FSIZE
 };
+
+// RLIMIT_NPROC lies one above: pids.max refuses first and counts it, and without that controller
+// hearthd can see that the limit is passed.
+inline constexpr uint32_t process_rlimit(uint32_t processes_max) {
+  return processes_max + 1;
+}
 
 // What the spawner is asked to make.
 struct Spec {

@@ -125,7 +125,7 @@ void limit_resources(const Plan& plan) {
   set_resource_limit(RLIMIT_CORE, 0);
   set_resource_limit(RLIMIT_NOFILE, plan.limits.open_files_max);
   set_resource_limit(RLIMIT_FSIZE, plan.limits.file_bytes_max);
-  set_resource_limit(RLIMIT_NPROC, plan.limits.processes_max);
+  set_resource_limit(RLIMIT_NPROC, process_rlimit(plan.limits.processes_max));
   set_resource_limit(RLIMIT_MEMLOCK, 64 << 10);
   set_resource_limit(RLIMIT_MSGQUEUE, 0);
   set_resource_limit(RLIMIT_RTPRIO, 0);

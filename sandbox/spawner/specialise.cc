@@ -73,7 +73,7 @@ bool limit_processes(Work& work) {
   const struct {
     __rlimit_resource resource;
     uint64_t value;
-  } rows[] = {{RLIMIT_NPROC, limits.processes_max},
+  } rows[] = {{RLIMIT_NPROC, process_rlimit(limits.processes_max)},
               {RLIMIT_NOFILE, limits.open_files_max},
               {RLIMIT_FSIZE, limits.file_bytes_max}};
   for (pid_t pid : work.processes) {

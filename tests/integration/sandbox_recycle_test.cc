@@ -91,7 +91,7 @@ TEST_F(InitInSandbox, AForkBombIsHeldByTheLimitAndEnded) {
   Created box = create(spec());
   control::Started program = start_fixture(box, "serve");
   EXPECT_EQ(tell(program, "bomb"), "done");
-  EXPECT_LE(processes(box), Limits{}.processes_max + 1);
+  EXPECT_LE(processes(box), process_rlimit(Limits{}.processes_max) + 1);
   send_recycle(box);
   EXPECT_EQ(tell(next_started(control_of(box)), "state pid").empty(), false);
   EXPECT_EQ(processes(box), 2u);

@@ -189,7 +189,7 @@ TEST_F(SandboxTest, SetsTheResourceLimitsItWasAskedFor) {
   expect("Max core file size", "0");
   expect("Max open files", "77");
   expect("Max file size", "8192");
-  expect("Max processes", "9");
+  expect("Max processes", "10");
   expect("Max locked memory", "65536");
   expect("Max msgqueue size", "0");
   expect("Max nice priority", "0");
@@ -245,7 +245,7 @@ TEST_F(SandboxTest, SpecialisesAGenericSandboxOnce) {
   EXPECT_NE(run(created, "mount -o remount,rw,bind /var/task", 'r').status, 0);
   EXPECT_NE(run(created, "head -c 1100000 /dev/zero > /tmp/full").status, 0);
   EXPECT_NE(run(created, "head -c 1100000 /dev/zero > /dev/shm/full").status, 0);
-  EXPECT_EQ(run(created, "ulimit -n; ulimit -u 2>/dev/null || ulimit -p").text, "55\n7\n");
+  EXPECT_EQ(run(created, "ulimit -n; ulimit -u 2>/dev/null || ulimit -p").text, "55\n8\n");
   // Both processes that were there, PID 1 and the waiting one.
   std::istringstream pids(pread_text(created.descriptors.cgroup_procs));
   int seen = 0;
