@@ -37,6 +37,10 @@ class Channel {
   bool sent() const { return unsent_head_ + unsent_meta_.size() + unsent_body_.size() == 0; }
 
   std::optional<Frame> take();
+  // A frame, or bytes that are none, wait though nobody asked for them.
+  bool has_unasked() const {
+    return complete_ || state_ == State::kBroken || state_ == State::kTooLarge;
+  }
   State state() const { return state_; }
   // Frames with a larger body break the channel with kTooLarge.
   void set_body_bytes_max(uint64_t bytes) { body_bytes_max_ = bytes; }

@@ -184,7 +184,9 @@ void Fleet::finish(pool::CallId call, SandboxId id, pool::Finish finish) {
   if (sandbox != nullptr) {
     sandbox->calling = false;
     ++sandbox->calls;
-    if (sandbox->worker->dead() || worn_out(*sandbox)) finish = pool::Finish::kDoubt;
+    const Worker& worker = *sandbox->worker;
+    bool doubt = worker.dead() || worker.has_unasked() || worn_out(*sandbox);
+    if (doubt) finish = pool::Finish::kDoubt;
     if (finish == pool::Finish::kDoubt) sandbox->worker->kill();
   }
   execute(pool_.call_finished(call, finish, now()));

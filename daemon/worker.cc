@@ -111,7 +111,10 @@ void Worker::on_started(control::Started started) {
         },
         changed);
   } else {
-    p->channel = std::make_unique<Channel>(loop_, std::move(started.in), changed);
+    p->channel = std::make_unique<Channel>(loop_, std::move(started.in), [this, p] {
+      change();
+      if (!calling_ && p->channel->has_unasked()) lost_();
+    });
   }
   if (started.log_out) {
     p->log_out = std::make_unique<PipeReader>(

@@ -128,6 +128,11 @@ class Worker {
   // The processes that must outlive a call are alive.
   bool fit() const { return !dead_ && !control_lost_ && (!zygote_ || !zygote_->exited); }
 
+  // The process that takes the next call spoke out of turn.
+  bool has_unasked() const {
+    return server_ && server_->channel && server_->channel->has_unasked();
+  }
+
   void kill();              // one write, at once, the whole tree
   loop::Task<void> gone();  // returns when no process of the sandbox is left (after kill)
   bool dead() const { return dead_; }
