@@ -119,10 +119,11 @@ Task<Response> Api::rollback(Context context) {
       co_return api_error(400, "bad_request", "the body of a rollback is a JSON object, or empty");
     }
     simdjson::error_code found = document["version"].get(asked);
-    if (found != simdjson::SUCCESS && found != simdjson::NO_SUCH_FIELD) {
+    bool given = found == simdjson::SUCCESS;
+    if ((!given && found != simdjson::NO_SUCH_FIELD) || asked > UINT32_MAX) {
       co_return api_error(400, "bad_request", "\"version\" is a version's number");
     }
-    if (found == simdjson::SUCCESS) number = static_cast<uint32_t>(asked);
+    if (given) number = static_cast<uint32_t>(asked);
   }
   auto result = deployer_.rollback(context.parts[1], context.parts[3], number);
   if (auto* error = std::get_if<CallError>(&result)) co_return refusal(*error);
