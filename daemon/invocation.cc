@@ -61,6 +61,21 @@ bool is_clean(const CallOutput& output, const Version& version) {
          WIFEXITED(output.wait_status);  // a program's way to say "error"
 }
 
+// A sandbox of the live version. A deploy may replace that one while the call waits; then the new
+// one takes it.
+Task<std::variant<Lease, Refused>> lease_live(Services& services, const Call& call,
+                                              std::shared_ptr<const Version>& version) {
+  constexpr int kReplacedMax = 8;
+  for (int replaced = 0;; ++replaced) {
+    std::variant<Lease, Refused> leased = co_await services.fleet.lease(version);
+    auto* refusal = std::get_if<Refused>(&leased);
+    if (refusal == nullptr || refusal->why != pool::Refusal::kFunctionGone) co_return leased;
+    auto live = services.registry.find(call.tenant, call.function);
+    if (!live || replaced == kReplacedMax || check_request(*live, call)) co_return leased;
+    version = std::move(live);
+  }
+}
+
 }  // namespace
 
 Task<Answer> invoke(Services& services, Call call) {
@@ -69,7 +84,7 @@ Task<Answer> invoke(Services& services, Call call) {
   if (auto error = check_request(*version, call)) co_return refused(services, std::move(*error));
   if (auto error = admit(services)) co_return refused(services, std::move(*error));
 
-  std::variant<Lease, Refused> leased = co_await services.fleet.lease(version);
+  std::variant<Lease, Refused> leased = co_await lease_live(services, call, version);
   if (auto* refusal = std::get_if<Refused>(&leased)) {
     co_return not_leased(services, call, *version, std::move(*refusal));
   }
