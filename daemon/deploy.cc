@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 
@@ -21,20 +22,26 @@ using registry::Manifest;
 using registry::Version;
 namespace {
 
-// Removes a folder of the uploads when the frame ends, unless it was renamed away.
-class Folder {
+// A folder that is unpacked off the loop thread for a frame that may be gone by the end of that.
+// Whoever is last to let go of it removes it.
+class Upload {
  public:
-  explicit Folder(std::string path) : path_(std::move(path)) {}
-  ~Folder() {
+  explicit Upload(std::string path) : path_(std::move(path)) {}
+  const std::string& path() const { return path_; }
+
+  // On the loop thread. True: the folder is there, and the caller's to remove.
+  bool leave() { return state_.exchange(State::kLeft) == State::kUnpacked; }
+  // On the thread that unpacks.
+  void unpacked() {
+    if (state_.exchange(State::kUnpacked) != State::kLeft) return;
     std::error_code ignored;  // what stays is removed at the next start
     fs::remove_all(path_, ignored);
   }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  const std::string& path() const { return path_; }
 
  private:
+  enum class State { kUnpacking, kUnpacked, kLeft };
   std::string path_;
+  std::atomic<State> state_ = State::kUnpacking;
 };
 
 CallError bad_bundle(std::string message, std::string limit = {}, std::string value = {}) {
@@ -84,19 +91,28 @@ Task<std::variant<Deployed, CallError>> Deployer::deploy(std::string tenant,
                                                          std::string archive_path, bool verify) {
   if (services_.registry.tenant(tenant) == nullptr)
     co_return no_such(404, fmt::format("no tenant '{}'", tenant));
-  // The work may outlive this frame, and must not leave what it unpacks then.
-  auto folder = std::make_shared<Folder>(
+  auto upload = std::make_shared<Upload>(
       fmt::format("{}/uploads/unpacked-{}", options_.state_dir, next_folder_++));
+  // When this frame ends, unless the folder was renamed away by then.
+  struct Leave {
+    Trash& trash;
+    Upload& upload;
+    ~Leave() {
+      if (upload.leave()) trash.take(upload.path());
+    }
+  } leave{trash_, *upload};
   registry::BundleBounds bounds = options_.bundle;
   // Named, because g++ 12 destroys a lambda that is a temporary of a co_await expression twice.
-  auto work = [archive_path, folder, bounds] {
-    return registry::unpack(archive_path, folder->path(), bounds);
+  auto work = [archive_path, upload, bounds] {
+    auto result = registry::unpack(archive_path, upload->path(), bounds);
+    upload->unpacked();
+    return result;
   };
   auto unpacked = co_await loop::offload(services_.loop, std::move(work));
   if (auto* bad = std::get_if<registry::BundleError>(&unpacked)) {
     co_return bad_bundle(bad->message, bad->limit, bad->value);
   }
-  co_return co_await install(std::move(tenant), folder->path(),
+  co_return co_await install(std::move(tenant), upload->path(),
                              std::move(std::get<Bundle>(unpacked)), verify);
 }
 
@@ -130,15 +146,14 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
       deployer.drop_bundle(version->hash);
     }
   } candidate{*this, version};
-  if (verify) {
-    std::string output;
-    auto failure = co_await services_.fleet.trial(version, &output);
-    if (failure) co_return load_refusal(*failure, output);
-  }
+  std::optional<StartFailure> failure;
+  std::string output;
+  if (verify) failure = co_await services_.fleet.trial(version, &output);
   auto kept = services_.registry.versions(tenant, manifest.name);
   if (std::find(kept.begin(), kept.end(), version) == kept.end()) {
     co_return no_such(409, fmt::format("'{}' was deleted while it was deployed", manifest.name));
   }
+  if (failure) co_return load_refusal(*failure, output);
   candidate.version.reset();
   go_live(version);
   co_return Deployed{version, true};
@@ -216,13 +231,11 @@ Task<std::optional<CallError>> Deployer::remove(std::string tenant, std::string 
 }
 
 void Deployer::drop_bundle(const std::string& hash) {
-  if (services_.registry.hash_in_use(hash)) return;
-  std::error_code error;
-  fs::remove_all(bundle_path(hash), error);
-  if (error) sys::log::warning("bundle not removed", {{"hash", hash}, {"error", error.message()}});
+  if (!services_.registry.hash_in_use(hash)) trash_.take(bundle_path(hash));
 }
 
 void Deployer::clean_up() {
+  trash_.empty();
   fs::remove_all(options_.state_dir + "/uploads");
   fs::create_directory(options_.state_dir + "/uploads");
   for (const fs::directory_entry& entry : fs::directory_iterator(options_.state_dir + "/bundles")) {

@@ -7,6 +7,7 @@
 #include "daemon/invocation.h"
 #include "daemon/registry/bundle.h"
 #include "daemon/registry/manifest.h"
+#include "daemon/trash.h"
 
 namespace hearth::daemon {
 
@@ -29,7 +30,9 @@ struct Deployed {
 class Deployer {
  public:
   Deployer(Services& services, DeployOptions options)
-      : services_(services), options_(std::move(options)) {}
+      : services_(services),
+        options_(std::move(options)),
+        trash_(services.loop, options_.state_dir + "/trash") {}
 
   loop::Task<std::variant<Deployed, CallError>> deploy(std::string tenant, std::string archive_path,
                                                        bool verify);
@@ -60,6 +63,7 @@ class Deployer {
   Services& services_;
   DeployOptions options_;
   uint64_t next_folder_ = 1;
+  Trash trash_;
 };
 
 }  // namespace hearth::daemon

@@ -63,7 +63,7 @@ Identity find_identity(const Config& config) {
 sys::Fd prepare_folders(const Config& config, const Identity& identity) {
   make_folder(config.state_dir, 0711, identity.uid, identity.gid);
   make_folder(config.runtime_dir, 0755, identity.uid, identity.admin_gid);
-  for (const char* name : {"bundles", "logs", "uploads"}) {
+  for (const char* name : {"bundles", "logs", "trash", "uploads"}) {
     make_folder(fmt::format("{}/{}", config.state_dir, name), 0700, identity.uid, identity.gid);
   }
   make_folder(config.state_dir + "/images", 0755, 0, 0);  // images are root's
