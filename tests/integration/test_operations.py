@@ -6,13 +6,12 @@ import json
 import pathlib
 import signal
 import socket
-import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from instance import STAGE, Instance
+from instance import Instance
 from waiting import Background, until
 
 SLOW = """

@@ -57,7 +57,7 @@ def manifest(name, runtime, handler, extra=""):
 
 
 class Instance:
-    def __init__(self, config="", limits="best-effort", env=None):
+    def __init__(self, config="", limits="best-effort", env=None, wrapper=()):
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="hearth-test-"))
         self.home.chmod(0o755)
         self.state, self.run = self.home / "state", self.home / "run"
@@ -65,6 +65,7 @@ class Instance:
         self.config.write_text(CONFIG + config)
         self.log_path = self.home / "hearthd.log"
         self.limits, self.env = limits, dict(os.environ, **(env or {}))
+        self.wrapper = list(wrapper)  # a program that ends in exec "$@"
         self.process = None
         self.port = None
 
@@ -85,6 +86,7 @@ class Instance:
         begin = self.log_path.stat().st_size
         self.process = subprocess.Popen(
             [
+                *self.wrapper,
                 STAGE / "sbin/hearthd",
                 "--config",
                 self.config,
