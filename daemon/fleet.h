@@ -149,6 +149,7 @@ class Fleet {
   enum class Blame { kFunction, kSandbox };
   void started(Sandbox& sandbox, std::optional<StartFailure> failure,
                Blame blame = Blame::kFunction);
+  void report(Sandbox& sandbox, StartFailure failure, Blame blame);
   void give_up(Sandbox& sandbox);
   void lost(pool::SandboxId id);
   void finish(pool::CallId call, pool::SandboxId sandbox, pool::Finish finish);

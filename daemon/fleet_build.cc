@@ -165,20 +165,23 @@ void Fleet::started(Sandbox& sandbox, std::optional<StartFailure> failure, Blame
     return execute(pool_.sandbox_ready(id, now()));
   }
   sandbox.stopping = true;
-  tasks_.add(destroy(id));
-  if (!failure) return;
+  if (failure) report(sandbox, std::move(*failure), blame);
+  tasks_.add(destroy(id));  // may be done at once: the sandbox is gone from here on
+}
+
+void Fleet::report(Sandbox& sandbox, StartFailure failure, Blame blame) {
   sys::log::warning("sandbox did not start",
-                    {{"sandbox", uint64_t(id)},
+                    {{"sandbox", uint64_t(sandbox.id)},
                      {"tenant", sandbox.tenant},
                      {"function", sandbox.version ? sandbox.version->manifest.name : "-"},
-                     {"step", failure->failure.step},
-                     {"object", failure->failure.object},
-                     {"error", std::strerror(failure->failure.error)},
-                     {"message", failure->message}});
+                     {"step", failure.failure.step},
+                     {"object", failure.failure.object},
+                     {"error", std::strerror(failure.failure.error)},
+                     {"message", failure.message}});
   if (!sandbox.version || blame == Blame::kSandbox) return;
   // The pool answers with refusals, now and until the next attempt: they all take this reason.
   activations_.at(sandbox.activation).start_failure = std::move(failure);
-  execute(pool_.start_failed(id, now()));
+  execute(pool_.start_failed(sandbox.id, now()));
 }
 
 // PID 1 or the waiting process died while no call ran.
