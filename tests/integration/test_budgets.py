@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deadline and budgets: each limit ends the call in its own error kind, and nothing is left over."""
+"""Deadline and budgets: each limit has its own error kind, nothing is left over."""
 
 import json
 import pathlib
@@ -349,7 +349,7 @@ class Loading(unittest.TestCase):
                 ("python3", "app.handle", {"app.py": "def other(): pass"}, "handle"),
                 ("python3", "app.handle", {"app.py": "x = 1\ndef handle(:\n"}, "line 2"),
                 ("python3", "app.handle", {"app.py": "import nothing_such"}, "nothing_such"),
-                ("python3", "app.handle", {"app.py": "import os; os._exit(3)"}, "ended"),
+                ("python3", "app.handle", {"app.py": "import os; os._exit(3)"}, "status 3"),
                 ("python3", "other.handle", {"app.py": ""}, "other"),
                 ("nodejs", "app.handle", {"app.mjs": "export const other = 1"}, "handle"),
                 ("nodejs", "app.handle", {"app.mjs": "const = ;"}, "SyntaxError"),

@@ -215,7 +215,8 @@ class Slow(unittest.TestCase):
             client.send(request("GET", "/fn/default/big") * 4)
             wait_until("an answer waits", lambda: metric("hearth_http_buffered_bytes") > MIB)
             wait_until("cut off", lambda: metric("hearth_http_timeouts_total") > timeouts)
-            self.assertEqual(metric("hearth_http_buffered_bytes"), 0)
+            # What remains is the head of the request that asks.
+            self.assertLess(metric("hearth_http_buffered_bytes"), 1024)
 
     def test_a_call_is_no_slow_client(self):
         hearth.shell("pause", "sleep 2; cat", "timeout_ms = 20000\n[http]\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records and usage: complete, computed as promised, and exactly one per call even under SIGKILL."""
+"""Records and usage: complete, as promised, exactly one per call, even under SIGKILL."""
 
 import datetime
 import http.client

@@ -51,7 +51,8 @@ LAYERS = {
 PARTS = {
     "daemon/settings": ["build_info"],
     "daemon/worker": ["channel", "counters", "pipe", "runtime", "spawner"],
-    "daemon/invocation": ["call_errors", "call_meter", "deploy", "metrics", "process_metrics"],
+    "daemon/invocation": ["call_errors", "call_meter", "deploy", "metrics", "process_metrics",
+                          "trash"],
 }
 FILE_LAYERS = {f"daemon/{part}": layer for layer, parts in PARTS.items() for part in parts}
 FILE_LAYERS |= {layer: layer for layer in ("daemon/worker", "daemon/fleet", "daemon/invocation")}
