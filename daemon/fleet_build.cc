@@ -99,6 +99,8 @@ Task<std::optional<StartFailure>> Fleet::start_code(Sandbox& sandbox,
 // The same with what the code prints while it loads in the function's log, under an id of its own.
 Task<std::optional<StartFailure>> Fleet::start_logged(Sandbox& sandbox) {
   std::shared_ptr<const registry::Version> version = sandbox.version;
+  // A raw program does not load: what it prints before its call arrives is that call's.
+  if (!is_framed(version->manifest.runtime)) co_return co_await start_code(sandbox, nullptr);
   const ledger::Ulid load = ledger::Ulid::make();
   const std::string& name = version->manifest.name;
   ledger::LogStore& logs = logs_;
