@@ -248,12 +248,16 @@ void Fleet::carry_out(const pool::Create& action) {
 }
 
 void Fleet::carry_out(const pool::Specialise& action) {
-  attach(*find(action.sandbox), action.function);
+  Sandbox* sandbox = find(action.sandbox);
+  // It was lost, and the pool hears of that when it has gone.
+  if (sandbox == nullptr || sandbox->stopping) return;
+  attach(*sandbox, action.function);
   tasks_.add(specialise(action.sandbox));
 }
 
 void Fleet::carry_out(const pool::Recycle& action) {
-  tasks_.add(recycle(action.sandbox));
+  Sandbox* sandbox = find(action.sandbox);
+  if (sandbox != nullptr && !sandbox->stopping) tasks_.add(recycle(action.sandbox));
 }
 
 void Fleet::carry_out(const pool::Destroy& action) {

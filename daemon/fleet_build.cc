@@ -189,7 +189,9 @@ void Fleet::report(Sandbox& sandbox, StartFailure failure, Blame blame) {
 // PID 1 or the waiting process died while no call ran.
 void Fleet::lost(SandboxId id) {
   Sandbox* sandbox = find(id);
-  if (sandbox != nullptr && sandbox->ready && !sandbox->calling) give_up(*sandbox);
+  if (sandbox == nullptr || !sandbox->ready || sandbox->calling || sandbox->stopping) return;
+  give_up(*sandbox);
+  execute(pool_.sandbox_gone(id, now()));  // before it is given to a call
 }
 
 void Fleet::give_up(Sandbox& sandbox) {
