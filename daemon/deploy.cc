@@ -125,6 +125,8 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
         bad->value);
   }
   Manifest manifest = std::move(std::get<Manifest>(parsed));
+  // Which image that is does not change with the configuration later, and it is in use.
+  manifest.image = image_of(manifest, options_.default_image);
   if (auto bad = check_files(manifest, folder)) co_return std::move(*bad);
 
   if (!fs::exists(bundle_path(bundle.hash))) {
