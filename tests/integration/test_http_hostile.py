@@ -33,7 +33,7 @@ def setUpModule():
     unittest.addModuleCleanup(hearth.close)
     hearth.start()
     hearth.shell("cat", "cat")
-    hearth.shell("sleep", "sleep 600 & sleep 600", "timeout_ms = 600000\n[http]\n")
+    hearth.shell("sleep", "cat >/dev/null; sleep 600 & sleep 600", "timeout_ms = 600000\n[http]\n")
     hearth.python("big", 'def handle(e, c):\n    return "y" * 5000000\n')
 
 
