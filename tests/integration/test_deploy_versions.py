@@ -265,7 +265,10 @@ class Interrupted(Case):
         self.assertEqual(self.say(), "old")
 
     def test_a_client_that_leaves_while_it_is_unpacked_leaves_nothing(self):
-        many = archive({**files("f", code("new")), **{f"d{i}/f": b"x" for i in range(1000)}})
+        # Its trial lasts longer than any of these clients stays: a deploy that was fast enough
+        # would rightly be there.
+        slow = code("new", "import time; time.sleep(30)")
+        many = archive({**files("f", slow), **{f"d{i}/f": b"x" for i in range(1000)}})
         for delay in (0, 0.02, 0.05, 0.1, 0.2, 0.4):
             client = self.post(many)
             time.sleep(delay)

@@ -42,6 +42,9 @@ make_user() {
 # everywhere, so that one compilation serves ./check and ./demo.
 BUILD_FLAGS="-Doptimization=1 -Ddebug=false -Dcpp_args=-g1 -Dc_args=-g1 -Dwerror=true"
 
+# A clone in another folder finds what this one compiled: paths in the objects are relative.
+export CCACHE_NOHASHDIR=1
+
 # build FOLDER STAGE [meson options]: configures once, compiles, installs into STAGE.
 build() {
   local folder=$1 stage=$2 log=$1.log
