@@ -12,7 +12,7 @@ constexpr Duration kRetryFirst = std::chrono::milliseconds(100);
 }  // namespace
 
 void Pool::State::arrive(CallId id, Version& version) {
-  version.arrivals.add(now);
+  version.arrivals.called(now);
   if (version.generics) {
     version.generics->last_active = now;
     need_upkeep(version.generics->shelf);
@@ -81,6 +81,8 @@ void Pool::State::assign(Call& call, Sandbox& sandbox) {
   out.emplace_back(Assign{call.id, sandbox.id, sandbox.used ? Start::kWarm : sandbox.first_start});
   sandbox.used = true;
   move(sandbox, Phase::kRunning);
+  const auto idled = version.depths.idle_time(version.sandboxes[Phase::kRunning], call.arrived);
+  if (idled) version.arrivals.idled(*idled, limits.idle_min);
   if (version.spec.reuse == Reuse::kNever) need_upkeep(version.shelf);
 }
 
@@ -115,7 +117,10 @@ void Pool::State::end_run(Call& call) {
   --tenant.running;
   --running;
   --call.version->calls;
-  if (call.sandbox) call.sandbox->call = nullptr;
+  if (call.sandbox) {
+    call.sandbox->call = nullptr;
+    call.version->depths.released(call.version->sandboxes[Phase::kRunning], now);
+  }
   calls.erase(CallId(call.id));
 }
 

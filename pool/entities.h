@@ -135,6 +135,7 @@ struct Version {
   bool retired = false;
   bool start_refused = false;  // its last start failed for a reason that the next will share
   ArrivalHistory arrivals;
+  Depths depths;
   MeanDuration run, recycle, start;
   Want want = Want::kNothing;
   uint64_t want_number = 0;  // of the call that has waited longest, when the want was noted

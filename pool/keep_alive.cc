@@ -35,17 +35,17 @@ Duration ArrivalHistory::upper_edge(uint32_t bin) {
   return Duration(int64_t{5 + quarter} << octave << kQuarterShift);
 }
 
-void ArrivalHistory::add(Time now) {
-  if (last_) {
-    frequency_ = faded(frequency_, now - *last_);
-    ++gaps_[bin(now - *last_)];
-    if (++total_ >= kGapsMax) {
-      total_ = 0;
-      for (uint16_t& count : gaps_) total_ += count = static_cast<uint16_t>(count / 2);
-    }
-  }
-  ++frequency_;
+void ArrivalHistory::called(Time now) {
+  frequency_ = frequency(now) + 1;
   last_ = now;
+}
+
+void ArrivalHistory::idled(Duration time, Duration idle_min) {
+  if (time <= idle_min) return;
+  ++gaps_[bin(time)];
+  if (++total_ < kGapsMax) return;
+  total_ = 0;
+  for (uint16_t& count : gaps_) total_ += count = static_cast<uint16_t>(count / 2);
 }
 
 double ArrivalHistory::frequency(Time now) const {
@@ -76,6 +76,17 @@ Duration ArrivalHistory::window(Duration idle_min, Duration idle_max) const {
     }
   }
   return best;
+}
+
+void Depths::released(uint32_t nth, Time now) {
+  if (nth > kMax) return;
+  if (since_.size() < nth) since_.resize(nth, Time::min());
+  since_[nth - 1] = now;
+}
+
+std::optional<Duration> Depths::idle_time(uint32_t nth, Time now) const {
+  if (nth > since_.size() || since_[nth - 1] == Time::min()) return std::nullopt;
+  return std::max(now - since_[nth - 1], Duration(0));
 }
 
 }  // namespace hearth::pool

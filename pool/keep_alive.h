@@ -4,20 +4,24 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "pool/pool.h"
 
 namespace hearth::pool {
 
-// When a function was called: a histogram of the gaps between its calls, and how often it was
-// called lately. Old calls fade. About 130 bytes, constant time per call.
+// For how long sandboxes of a function idled before the next call took them, as a histogram, and
+// how often it was called lately. Old calls fade. About 130 bytes, constant time per call.
 class ArrivalHistory {
  public:
-  void add(Time now);
+  void called(Time now);
+  // A call came that long after the sandbox it needs was last needed, whether or not that one was
+  // kept. Times within idle_min tell nothing: so long every sandbox is kept.
+  void idled(Duration time, Duration idle_min);
 
   // How long an idle sandbox should wait for the next call. Each second of waiting costs memory,
   // each start costs the caller time; a start avoided is taken to be worth idle_max of waiting. Of
-  // all windows the one with the best balance over the gaps seen is taken: a function called every
+  // all windows the one with the best balance over the times seen is taken: a function called every
   // ten minutes is kept for a little more than ten minutes; one called every hour is dropped
   // after idle_min, because waiting idle_max for it would never pay. Always within
   // [idle_min, idle_max].
@@ -38,6 +42,19 @@ class ArrivalHistory {
   uint32_t total_ = 0;
   std::optional<Time> last_;
   double frequency_ = 0;
+};
+
+// When the first, second, third … of a function's sandboxes was last busy. The one used last serves
+// first, so the n-th is needed exactly when n calls run at once: its idle time is the time since
+// that was last so.
+class Depths {
+ public:
+  void released(uint32_t nth, Time now);                            // nth: 1 is the first
+  std::optional<Duration> idle_time(uint32_t nth, Time now) const;  // none: it was never needed
+
+ private:
+  static constexpr uint32_t kMax = 64;  // deeper ones follow the window of the others
+  std::vector<Time> since_;
 };
 
 // A moving average of durations; the latest counts an eighth.

@@ -16,10 +16,21 @@ using std::chrono::seconds;
 constexpr Duration kIdleMin = seconds(30);
 constexpr Duration kIdleMax = minutes(20);
 
-ArrivalHistory called_every(Duration gap, int times) {
+// One sandbox, and calls that take no time.
+struct Calls {
   ArrivalHistory history;
-  for (int i = 0; i < times; ++i) history.add(Time{} + gap * i);
-  return history;
+  std::optional<Time> last;
+  void add(Time now) {
+    history.called(now);
+    if (last) history.idled(now - *last, kIdleMin);
+    last = now;
+  }
+};
+
+ArrivalHistory called_every(Duration gap, int times) {
+  Calls calls;
+  for (int i = 0; i < times; ++i) calls.add(Time{} + gap * i);
+  return calls.history;
 }
 
 TEST(ArrivalHistory, KnowsNothingAtFirst) {
@@ -42,37 +53,45 @@ TEST(ArrivalHistory, DoesNotWaitForWhatComesTooLate) {
 }
 
 TEST(ArrivalHistory, BurstsFarApartAreNotWaitedForBetweenBursts) {
-  ArrivalHistory history;
+  Calls calls;
   for (int burst = 0; burst < 10; ++burst) {
-    for (int i = 0; i < 5; ++i) history.add(Time{} + hours(2) * burst + milliseconds(10) * i);
+    for (int i = 0; i < 5; ++i) calls.add(Time{} + hours(2) * burst + milliseconds(10) * i);
   }
-  EXPECT_EQ(history.window(kIdleMin, kIdleMax), kIdleMin);
+  EXPECT_EQ(calls.history.window(kIdleMin, kIdleMax), kIdleMin);
 }
 
 TEST(ArrivalHistory, BurstsNearEachOtherAreWaitedFor) {
-  ArrivalHistory history;
+  Calls calls;
   for (int burst = 0; burst < 10; ++burst) {
-    for (int i = 0; i < 5; ++i) history.add(Time{} + minutes(3) * burst + milliseconds(10) * i);
+    for (int i = 0; i < 5; ++i) calls.add(Time{} + minutes(3) * burst + milliseconds(10) * i);
   }
-  EXPECT_GT(history.window(kIdleMin, kIdleMax), minutes(3));
+  EXPECT_GT(calls.history.window(kIdleMin, kIdleMax), minutes(3));
+}
+
+TEST(ArrivalHistory, ManyShortPausesHideNoLongOnes) {
+  ArrivalHistory history;
+  for (int i = 0; i < 10; ++i) {
+    for (int j = 0; j < 1000; ++j) history.idled(milliseconds(100), kIdleMin);
+    history.idled(minutes(4), kIdleMin);
+  }
+  EXPECT_GT(history.window(kIdleMin, kIdleMax), minutes(4));
 }
 
 TEST(ArrivalHistory, ForgetsAnOldHabit) {
   ArrivalHistory history = called_every(minutes(10), 200);
-  Time now = Time{} + minutes(10) * 200;
-  for (int i = 0; i < 1000; ++i) history.add(now += hours(2));
+  for (int i = 0; i < 1000; ++i) history.idled(hours(2), kIdleMin);
   EXPECT_EQ(history.window(kIdleMin, kIdleMax), kIdleMin);
 }
 
 TEST(ArrivalHistory, StaysWithinItsBoundsWhateverComes) {
-  ArrivalHistory history;
+  Calls calls;
   Time now{};
   uint64_t random = 1;
   for (int i = 0; i < 10'000; ++i) {
     random = random * 6364136223846793005u + 1442695040888963407u;
     now += Duration(static_cast<int64_t>((random >> 24) % (uint64_t{1} << (random >> 59))));
-    history.add(now);
-    const Duration window = history.window(kIdleMin, kIdleMax);
+    calls.add(now);
+    const Duration window = calls.history.window(kIdleMin, kIdleMax);
     ASSERT_GE(window, kIdleMin);
     ASSERT_LE(window, kIdleMax);
   }
@@ -84,6 +103,19 @@ TEST(ArrivalHistory, FrequencyCountsRecentCallsAndFades) {
   EXPECT_NEAR(history.frequency(last), 100, 10);
   EXPECT_NEAR(history.frequency(last + minutes(10)), 50, 5);
   EXPECT_LT(history.frequency(last + hours(3)), 0.01);
+}
+
+TEST(Depths, TellHowLongTheNthSandboxWasNotNeeded) {
+  Depths depths;
+  EXPECT_FALSE(depths.idle_time(1, Time{}));
+  depths.released(2, Time{} + seconds(10));
+  depths.released(1, Time{} + seconds(20));
+  EXPECT_EQ(depths.idle_time(1, Time{} + seconds(25)), Duration(seconds(5)));
+  EXPECT_EQ(depths.idle_time(2, Time{} + seconds(25)), Duration(seconds(15)));
+  EXPECT_EQ(depths.idle_time(2, Time{} + seconds(9)), Duration(0));
+  EXPECT_FALSE(depths.idle_time(3, Time{} + seconds(25)));
+  depths.released(1'000'000, Time{});  // takes no memory
+  EXPECT_FALSE(depths.idle_time(1'000'000, Time{} + hours(1)));
 }
 
 TEST(Backoff, DoublesFromATenthOfASecondToTenSeconds) {
