@@ -1,0 +1,63 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Cold starts against idle memory under several keep-alive policies, as a table and a chart.
+
+usage: keep_alive.py [--replay PROGRAM] [--chart FILE.svg] [arguments of replay, e.g. --azure FILE]
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+
+import chart
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def front(rows):
+    """The rows that no other row beats in both memory and cold starts."""
+    return [
+        row for row in rows
+        if not any(other["idle_gb"] <= row["idle_gb"] and other["cold_share"] < row["cold_share"]
+                   for other in rows)
+    ]
+
+
+def unbounded(rows):
+    """Those that had all memory they wanted, by policy, in the order of memory."""
+    series = {}
+    for row in rows:
+        if "GiB" in row["setting"] and row["policy"] == "hearth" or row["policy"] == "none":
+            continue
+        series.setdefault(row["policy"], []).append(row)
+    return {name: sorted(each, key=lambda row: row["idle_gb"]) for name, each in series.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--replay", default=HERE.parents[1] / "build-check/tests/bench/replay")
+    parser.add_argument("--chart", default=HERE / "results/keep_alive.svg", type=pathlib.Path)
+    options, rest = parser.parse_known_args()
+    done = subprocess.run([options.replay, "--json", *rest], stdout=subprocess.PIPE, check=True)
+    answer = json.loads(done.stdout)
+    rows = answer["rows"]
+    best = front(rows)
+    print(f"{answer['trace']}: {answer['functions']} functions, {answer['calls']} calls, "
+          f"{answer['hours']:g} hours\n")
+    print(f"{'policy':18} {'setting':16} {'cold':>8} {'refused':>8} {'idle GB':>8}  on the front")
+    for row in rows:
+        print(f"{row['policy']:18} {row['setting']:16} {100 * row['cold_share']:7.3f}% "
+              f"{row['refused']:8} {row['idle_gb']:8.2f}  {'yes' if row in best else ''}")
+    series = {
+        name: [(row["idle_gb"], 100 * row["cold_share"], row["setting"]) for row in each]
+        for name, each in unbounded(rows).items()
+    }
+    options.chart.parent.mkdir(exist_ok=True)
+    options.chart.write_text(chart.lines(
+        "Cold starts and the memory that avoids them", "memory that waits for calls, GB (mean)",
+        "calls that had to wait for a start, %", series, log_y=True))
+    print(f"\n{options.chart}")
+
+
+main()
