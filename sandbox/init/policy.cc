@@ -61,6 +61,21 @@ std::vector<Rule> signals_to_others(Program program) {
   return rules;
 }
 
+// Limits and scheduling of `pid`.
+void add_settings_of(std::vector<Rule>& rules, uint32_t pid) {
+  for (const char* name :
+       {"prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"})
+    rules.push_back({name, {is(0, pid)}});
+  for (const char* name : {"setpriority", "ioprio_set"}) rules.push_back({name, {is(1, pid)}});
+}
+
+std::vector<Rule> settings_of_others(Program program) {
+  std::vector<Rule> rules;
+  add_settings_of(rules, 1);
+  if (program == Program::kZygote) add_settings_of(rules, 2);
+  return rules;
+}
+
 std::vector<Rule> raw_sockets() {
   std::vector<Rule> rules;
   for (uint32_t family : {AF_INET, AF_INET6})
@@ -85,15 +100,11 @@ std::vector<Rule> socket_families() {
   return rules;
 }
 
-std::vector<Rule> own_scheduling() {
-  std::vector<Rule> rules = {
-      {"prlimit64", {is(0, 0)}},
-      {"setpriority", {is(0, 0), is(1, 0)}},  // PRIO_PROCESS, self
-      {"ioprio_set", {is(0, 1), is(1, 0)}},   // IOPRIO_WHO_PROCESS, self
-  };
-  for (const char* name :
-       {"sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"})
-    rules.push_back({name, {is(0, 0)}});
+std::vector<Rule> scheduling() {
+  std::vector<Rule> rules = names(
+      {"prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"});
+  rules.push_back({"setpriority", {is(0, 0)}});  // PRIO_PROCESS
+  rules.push_back({"ioprio_set", {is(0, 1)}});   // IOPRIO_WHO_PROCESS
   return rules;
 }
 
@@ -133,11 +144,11 @@ std::vector<Rule> prctl_options() {
 std::vector<Group> allowed_everywhere() {
   return {
       {"bytes in and out of what is open", SCMP_ACT_ALLOW,
-       names({"read",     "write",     "readv",           "writev",    "pread64",
-              "pwrite64", "preadv",    "pwritev",         "preadv2",   "pwritev2",
-              "lseek",    "close",     "close_range",     "dup",       "dup2",
-              "dup3",     "pipe",      "pipe2",           "sendfile",  "copy_file_range",
-              "fsync",    "fdatasync", "sync_file_range", "readahead", "fadvise64"})},
+       names({"read",      "write",     "readv",          "writev",   "pread64",
+              "pwrite64",  "preadv",    "pwritev",        "preadv2",  "pwritev2",
+              "lseek",     "close",     "close_range",    "dup",      "dup2",
+              "dup3",      "pipe",      "pipe2",          "sendfile", "copy_file_range",
+              "readahead", "fadvise64", "sync_file_range"})},
       {"waiting for events", SCMP_ACT_ALLOW,
        names({"poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
               "epoll_ctl_old", "epoll_wait", "epoll_wait_old", "epoll_pwait", "epoll_pwait2",
@@ -226,6 +237,8 @@ std::vector<Group> refused(Program program) {
   return {
       {"init, and the zygote, serve every call: a call must not stop or kill them",
        SCMP_ACT_ERRNO(EPERM), signals_to_others(program)},
+      {"nor may it change how they are scheduled and what they may use: the next call inherits it",
+       SCMP_ACT_ERRNO(EPERM), settings_of_others(program)},
       {"raw sockets reach below the protocols", SCMP_ACT_ERRNO(EPERM), raw_sockets()},
       {"a supervisor of system calls is more kernel than a function needs",
        SCMP_ACT_ERRNO(EPERM),
@@ -245,8 +258,9 @@ std::vector<Group> allowed() {
           {"processes and threads, in no other namespace",
            SCMP_ACT_ALLOW,
            {{"clone", {has(0, kNamespaceFlags, 0)}}}},
-          {"limits and priorities, its own only: the zygote has the same user id", SCMP_ACT_ALLOW,
-           own_scheduling()},
+          {"limits and priorities of one process, by its id too, as libraries name their own "
+           "threads; of a group or a user never: the zygote has the same user id",
+           SCMP_ACT_ALLOW, scheduling()},
           {"no signals by descriptor (F_SETOWN, F_SETSIG reach the zygote), no leases or notices "
            "on inodes that sandboxes share",
            SCMP_ACT_ALLOW, fcntl_commands()},
@@ -273,8 +287,8 @@ std::vector<Group> errors() {
       {"families that do not exist here", SCMP_ACT_ERRNO(EAFNOSUPPORT),
        names({"socket", "socketpair"})},
       {"nothing in a sandbox outlives it: nothing to write back, and the host's disks are not its "
-       "business",
-       SCMP_ACT_ERRNO(0), names({"sync", "syncfs"})},
+       "business: fsync of a file that is only readable empties their write cache",
+       SCMP_ACT_ERRNO(0), names({"sync", "syncfs", "fsync", "fdatasync"})},
   };
 }
 
