@@ -144,11 +144,10 @@ std::vector<Rule> prctl_options() {
 std::vector<Group> allowed_everywhere() {
   return {
       {"bytes in and out of what is open", SCMP_ACT_ALLOW,
-       names({"read",      "write",     "readv",          "writev",   "pread64",
-              "pwrite64",  "preadv",    "pwritev",        "preadv2",  "pwritev2",
-              "lseek",     "close",     "close_range",    "dup",      "dup2",
-              "dup3",      "pipe",      "pipe2",          "sendfile", "copy_file_range",
-              "readahead", "fadvise64", "sync_file_range"})},
+       names({"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev",
+              "preadv2", "pwritev2", "lseek", "close", "close_range", "dup", "dup2", "dup3", "pipe",
+              "pipe2", "copy_file_range"})},
+      {"hints about bytes", SCMP_ACT_ALLOW, names({"readahead", "fadvise64", "sync_file_range"})},
       {"waiting for events", SCMP_ACT_ALLOW,
        names({"poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
               "epoll_ctl_old", "epoll_wait", "epoll_wait_old", "epoll_pwait", "epoll_pwait2",
@@ -279,8 +278,8 @@ std::vector<Group> errors() {
        "clone",
        SCMP_ACT_ERRNO(ENOSYS), names({"clone3"})},
       {"callers fall back to read and write on this error; pages of the shared page cache must "
-       "not get into pipes",
-       SCMP_ACT_ERRNO(EINVAL), names({"splice", "tee", "vmsplice"})},
+       "not get into pipes and sockets, where sendfile puts them too",
+       SCMP_ACT_ERRNO(EINVAL), names({"splice", "tee", "vmsplice", "sendfile"})},
       {"unknown commands, as the kernel answers them", SCMP_ACT_ERRNO(EINVAL),
        names({"fcntl", "prctl", "personality"})},
       {"unknown requests, as the kernel answers them", SCMP_ACT_ERRNO(ENOTTY), names({"ioctl"})},

@@ -109,6 +109,7 @@ const Denied kDenied[] = {
     {{"splice", SYS_splice, {kNoFd, 0, kNoFd, 0, 1, 0}}, EINVAL},
     {{"tee", SYS_tee, {kNoFd, kNoFd, 1, 0}}, EINVAL},
     {{"vmsplice", SYS_vmsplice, {kNoFd, 0, 0, 0}}, EINVAL},
+    {{"sendfile", SYS_sendfile, {kNoFd, kNoFd, 0, 1}}, EINVAL},
     {{"syncfs", SYS_syncfs, {kNoFd}}, 0},
     {{"fsync", SYS_fsync, {kNoFd}}, 0},
     {{"fdatasync", SYS_fdatasync, {kNoFd}}, 0},
