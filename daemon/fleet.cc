@@ -121,9 +121,8 @@ void Fleet::add_function(const std::shared_ptr<const registry::Version>& version
   function.tenant = version->tenant;
   function.name = manifest.name;
   if (starts_generic(manifest)) {
-    function.generic_key =
-        fmt::format("{}/{}/{}", version->tenant, image_of(manifest, options_.default_image),
-                    registry::name_of(manifest.runtime));
+    function.generic_key = generic_key({version->tenant, image_of(manifest, options_.default_image),
+                                        manifest.runtime, role_of(manifest)});
   }
   function.reuse = pool::Reuse(int(manifest.reuse));
   if (manifest.exec_http_env)
@@ -240,8 +239,11 @@ void Fleet::carry_out(const pool::Create& action) {
     attach(*sandbox, *action.function);
     sandbox->image = image_of(sandbox->version->manifest, options_.default_image);
   } else {
-    std::tie(sandbox->tenant, sandbox->image, sandbox->runtime) =
-        split_generic_key(action.generic_key);
+    Generic generic = split_generic_key(action.generic_key);
+    sandbox->tenant = generic.tenant;
+    sandbox->image = generic.image;
+    sandbox->runtime = generic.runtime;
+    sandbox->role = generic.role;
   }
   sandboxes_.emplace(uint64_t(action.sandbox), std::move(sandbox));
   tasks_.add(build(action.sandbox));

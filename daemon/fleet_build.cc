@@ -125,7 +125,8 @@ Task<void> Fleet::build(SandboxId id) {
   auto failure = co_await set_up(sandbox);
   if (!failure && sandbox.version) failure = co_await start_logged(sandbox);
   if (!failure && !sandbox.version) {
-    failure = co_await sandbox.worker->start(generic_start(sandbox.runtime), options_.load_limit);
+    failure = co_await sandbox.worker->start(generic_start(sandbox.runtime, sandbox.role),
+                                             options_.load_limit);
     sandbox.generic_started = true;
   }
   started(sandbox, std::move(failure));

@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <tuple>
 
 #include "daemon/fleet.h"
 #include "daemon/runtime.h"
@@ -18,10 +18,11 @@ struct Fleet::Sandbox {
   pool::SandboxId id{};
   std::string tenant, image;
   registry::Runtime runtime = registry::Runtime::kPython3;
-  std::shared_ptr<const registry::Version> version;  // nullptr: generic
-  uint32_t activation = 0;                           // the pool's FunctionId; 0: generic or a trial
-  std::unique_ptr<Worker> worker;                    // nullptr: the spawner has not answered yet
-  bool generic_started = false;                      // an interpreter without user code runs in it
+  sandbox::control::Role role = sandbox::control::Role::kServer;  // while it is generic
+  std::shared_ptr<const registry::Version> version;               // nullptr: generic
+  uint32_t activation = 0;         // the pool's FunctionId; 0: generic or a trial
+  std::unique_ptr<Worker> worker;  // nullptr: the spawner has not answered yet
+  bool generic_started = false;    // an interpreter without user code runs in it
   bool ready = false, calling = false;
   bool step_running = false;  // a task builds, loads or recycles it
   bool stopping = false;      // to be destroyed, now or when the step ends
@@ -30,14 +31,31 @@ struct Fleet::Sandbox {
   Clock::time_point born = Clock::now();
 };
 
-// "tenant/image/runtime", as Fleet::add_function writes it.
-inline std::tuple<std::string, std::string, registry::Runtime> split_generic_key(
-    std::string_view key) {
-  size_t first = key.find('/');
-  size_t second = key.rfind('/');
-  bool python = key.substr(second + 1) == registry::name_of(registry::Runtime::kPython3);
-  return {std::string(key.substr(0, first)), std::string(key.substr(first + 1, second - first - 1)),
-          python ? registry::Runtime::kPython3 : registry::Runtime::kNodejs};
+// What generic sandboxes are told apart by. No part has a slash in it.
+struct Generic {
+  std::string tenant, image;
+  registry::Runtime runtime = registry::Runtime::kPython3;
+  sandbox::control::Role role = sandbox::control::Role::kZygote;
+};
+
+inline std::string generic_key(const Generic& generic) {
+  return fmt::format("{}/{}/{}/{}", generic.tenant, generic.image,
+                     registry::name_of(generic.runtime), int(generic.role));
+}
+
+inline Generic split_generic_key(std::string_view key) {
+  auto next = [&key] {
+    std::string part(key.substr(0, key.find('/')));
+    key.remove_prefix(std::min(part.size() + 1, key.size()));
+    return part;
+  };
+  Generic generic;
+  generic.tenant = next();
+  generic.image = next();
+  bool python = next() == registry::name_of(registry::Runtime::kPython3);
+  generic.runtime = python ? registry::Runtime::kPython3 : registry::Runtime::kNodejs;
+  generic.role = sandbox::control::Role(std::stoi(next()));
+  return generic;
 }
 
 // A manifest's limits as the sandbox's.

@@ -97,9 +97,15 @@ bool starts_generic(const registry::Manifest& manifest) {
   });
 }
 
-control::Start generic_start(Runtime runtime) {
+control::Role role_of(const registry::Manifest& manifest) {
+  bool zygote =
+      manifest.runtime == Runtime::kPython3 && manifest.reuse == registry::Reuse::kSandbox;
+  return zygote ? control::Role::kZygote : control::Role::kServer;
+}
+
+control::Start generic_start(Runtime runtime, control::Role role) {
   control::Start start;
-  start.role = runtime == Runtime::kPython3 ? control::Role::kZygote : control::Role::kServer;
+  start.role = role;
   start.argv = argv_of(runtime, {});
   start.env = as_list(base_environment());
   return start;
@@ -109,9 +115,7 @@ control::Start start_of(const registry::Version& version) {
   const registry::Manifest& manifest = version.manifest;
   control::Start start;
   start.stdio = is_framed(manifest.runtime) ? control::Stdio::kFramed : control::Stdio::kRaw;
-  bool zygote =
-      manifest.runtime == Runtime::kPython3 && manifest.reuse == registry::Reuse::kSandbox;
-  start.role = zygote ? control::Role::kZygote : control::Role::kServer;
+  start.role = role_of(manifest);
   start.argv = argv_of(manifest.runtime, manifest.handler);
   start.env = as_list(environment_of(version));
   return start;
@@ -122,9 +126,7 @@ std::string load_meta(const registry::Version& version) {
   std::string meta;
   using sandbox::frame::append_meta;
   append_meta(meta, "handler", manifest.handler);
-  bool zygote =
-      manifest.runtime == Runtime::kPython3 && manifest.reuse == registry::Reuse::kSandbox;
-  append_meta(meta, "mode", zygote ? "sandbox" : "process");
+  append_meta(meta, "mode", role_of(manifest) == control::Role::kZygote ? "sandbox" : "process");
   append_meta(meta, "processes_max",
               fmt::format("{}", sandbox::process_rlimit(manifest.processes_max)));
   append_meta(meta, "task_dir", kTaskDir);

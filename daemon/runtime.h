@@ -19,8 +19,12 @@ std::string image_of(const registry::Manifest& manifest, const std::string& defa
 // GLIBC_TUNABLES).
 bool starts_generic(const registry::Manifest& manifest);
 
+// A zygote where each call gets a process that python3 forks, else a server: its own process 2,
+// which a zygote's filter would not let it signal.
+sandbox::control::Role role_of(const registry::Manifest& manifest);
+
 // The program of a generic sandbox of this runtime (python3, nodejs).
-sandbox::control::Start generic_start(registry::Runtime runtime);
+sandbox::control::Start generic_start(registry::Runtime runtime, sandbox::control::Role role);
 
 // The program of a version. Its environment is the base, the platform's names, the thread-pool
 // sizes and the function's own.
