@@ -26,6 +26,8 @@ constexpr const char* kUsrLinks[] = {"bin", "sbin", "lib", "lib32", "lib64", "li
 // Copies, so that a later change of the host's is not half visible. Nothing private, no host name.
 constexpr const char* kPublic[] = {"etc/alternatives", "etc/ld.so.cache", "etc/ssl/certs",
                                    "etc/ssl/openssl.cnf"};
+// And what a Java runtime in /usr has links to, a folder for each version: java-17-openjdk.
+constexpr std::string_view kJavaPrefix = "java-";
 constexpr off_t kFileBytesMax = 4 << 20;
 constexpr int kDepthMax = 4;
 
@@ -98,6 +100,18 @@ void copy_public(int from, int to, const char* name, int depth) {
   if (S_ISDIR(status.st_mode)) copy_folder(from, to, name, depth);
 }
 
+void copy_java(int host, int root) {
+  int fd = ::openat(host, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  sys::check(fd, "open", "/etc");
+  std::unique_ptr<DIR, int (*)(DIR*)> etc(::fdopendir(fd), ::closedir);
+  sys::Fd target(
+      sys::check(::openat(root, "etc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "etc"));
+  while (dirent* entry = ::readdir(etc.get())) {
+    if (std::string_view(entry->d_name).starts_with(kJavaPrefix))
+      copy_public(fd, target.get(), entry->d_name, 0);
+  }
+}
+
 }  // namespace
 
 HostImage make_host_image() {
@@ -119,6 +133,7 @@ HostImage make_host_image() {
     if (S_ISLNK(status.st_mode)) copy_link(host.get(), root, link);
   }
   for (const char* path : kPublic) copy_public(host.get(), root, path, 0);
+  copy_java(host.get(), root);
   return image;
 }
 
