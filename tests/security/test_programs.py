@@ -4,6 +4,7 @@
 What is built or fetched is kept in HEARTH_BUILD_CACHE, by default below ~/.cache, under a key of
 its sources."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -91,7 +92,8 @@ def cached(source, make, *more):
             made.mkdir()
             make(made)
             made.chmod(0o755)
-            made.rename(folder)
+            with contextlib.suppress(OSError):  # another run was first
+                made.rename(folder)
     return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode & 0o777)
             for path in sorted(folder.rglob("*")) if path.is_file()}
 
