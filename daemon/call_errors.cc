@@ -33,8 +33,8 @@ CallError error(int status, std::string kind, std::string stage, std::string mes
 
 CallError busy(int status, std::string kind, std::string message, std::string limit, uint64_t value,
                milliseconds retry) {
-  CallError e = error(status, std::move(kind), "admit", std::move(message), std::move(limit),
-                      fmt::format("{}", value));
+  CallError e = error(status, std::move(kind), "admit", std::move(message), std::move(limit));
+  if (!e.limit.empty()) e.value = fmt::format("{}", value);
   e.retry_after = std::max(retry, milliseconds(1000));
   return e;
 }
@@ -124,10 +124,13 @@ std::optional<CallError> admit(const Services& services) {
 }
 
 CallError ledger_full(const Services& services) {
-  std::string why = services.ledger.error();
+  if (services.ledger.healthy()) {
+    return busy(503, "overloaded", "too many records wait for the ledger's database",
+                "ledger.slots", services.ledger.slots(), milliseconds(5000));
+  }
   return busy(503, "overloaded",
-              fmt::format("the ledger takes no records{}{}", why.empty() ? "" : ": ", why),
-              "ledger.slots", 0, milliseconds(5000));
+              fmt::format("the ledger takes no records: {}", services.ledger.error()), "", 0,
+              milliseconds(5000));
 }
 
 Answer refused(Services& services, CallError e) {
@@ -185,15 +188,18 @@ Answer not_leased(Services& services, const Call& call, const registry::Version&
     case pool::Refusal::kQueueFull:
       return refused(services, busy(429, "concurrency",
                                     fmt::format("too many calls of '{}' are waiting", name),
-                                    "waiting", refusal.limit, retry));
+                                    "pool.waiting_per_function_max", refusal.limit, retry));
+    case pool::Refusal::kRoomFull:
+      return refused(services, busy(429, "concurrency", "too many calls are waiting",
+                                    "pool.waiting_max", refusal.limit, retry));
     case pool::Refusal::kWaitedTooLong:
       return refused(services, busy(429, "concurrency",
                                     fmt::format("no sandbox of '{}' became free in time", name),
-                                    "wait_max_ms", refusal.limit, retry));
+                                    "pool.wait_ms_max", refusal.limit, retry));
     case pool::Refusal::kNoMemory:
       return refused(services,
                      busy(503, "overloaded", "the host has no memory left for another sandbox",
-                          "pool.memory_bytes", refusal.limit, retry));
+                          "pool.memory_mb_max", refusal.limit >> 20, retry));
     case pool::Refusal::kDraining:
       return refused(services, busy(503, "draining", "hearthd is stopping", "", 0, retry));
     case pool::Refusal::kFunctionGone:

@@ -51,11 +51,11 @@ bool Pool::State::make_room_to_wait(CallId id, Version& version) {
   if (waiting_room.size() < limits.waiting_max) return true;
   Call* displaced = waiting_room.displaced_by(*version.tenant);
   if (!displaced) {
-    refuse(id, Refusal::kQueueFull, limits.waiting_max, queue_time(version));
+    refuse(id, Refusal::kRoomFull, limits.waiting_max, queue_time(version));
     return false;
   }
   const Duration retry_after = queue_time(*displaced->version);
-  refuse_waiting(*displaced, Refusal::kQueueFull, limits.waiting_max, retry_after);
+  refuse_waiting(*displaced, Refusal::kRoomFull, limits.waiting_max, retry_after);
   return true;
 }
 

@@ -64,7 +64,8 @@ struct TenantLimits {
 enum class Start { kWarm, kGeneric, kCold };
 
 enum class Refusal {
-  kQueueFull,      // limit: the calls that may wait
+  kQueueFull,      // limit: the calls of one function that may wait
+  kRoomFull,       // limit: the calls of all functions together that may wait
   kWaitedTooLong,  // limit: milliseconds
   kNoMemory,       // limit: bytes; no waiting would help
   kDraining,

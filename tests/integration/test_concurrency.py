@@ -98,35 +98,56 @@ class Refused(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.hearth = Instance("[pool]\nwaiting_per_function_max = 2\nwait_ms_max = 700\n")
+        cls.hearth = Instance("[pool]\nwaiting_per_function_max = 2\nwait_ms_max = 3000\n")
         cls.hearth.start()
         cls.addClassCleanup(cls.hearth.close)
         cls.hearth.python("slow", TIMED, "concurrency_max = 1\ntimeout_ms = 20000\n[http]\n")
 
-    def check_refused(self, answer, status, kind, limit, value):
+    def check_refused(self, answer, status, kind, limit, value, hearth=None):
         got, headers, body = answer
         error = json.loads(body)["error"]
         self.assertEqual((got, error["kind"], error["limit"], error["value"]),
                          (status, kind, limit, value), error)
         self.assertGreaterEqual(int(headers["retry-after"]), 1)
-        got, _, _ = self.hearth.api("GET", "/v1/calls/" + headers["hearth-call-id"])
+        got, _, _ = (hearth or self.hearth).api("GET", "/v1/calls/" + headers["hearth-call-id"])
         self.assertEqual(got, 404, "a refused call has no record")
 
     def test_what_the_queue_cannot_hold_is_429(self):
-        calls = [Background(self.hearth.http, "GET", "/fn/default/slow?s=2")]
+        calls = [Background(self.hearth.http, "GET", "/fn/default/slow?s=6")]
         waiting = lambda: self.hearth.json("status")["sandboxes"]["waiting"]
         running = lambda: self.hearth.json("status")["sandboxes"]["running"]
         until(running, "the first runs")
-        calls += [Background(self.hearth.http, "GET", "/fn/default/slow?s=2") for _ in range(2)]
+        calls += [Background(self.hearth.http, "GET", "/fn/default/slow?s=6") for _ in range(2)]
         until(lambda: waiting() == 2, "two wait")
         answer = self.hearth.http("GET", "/fn/default/slow")
-        self.check_refused(answer, 429, "concurrency", "waiting", 2)
+        self.check_refused(answer, 429, "concurrency", "pool.waiting_per_function_max", 2)
         answers = [call.result() for call in calls]
         self.assertEqual(answers[0][0], 200)
         for answer in answers[1:]:  # the first one takes longer than they may wait
-            self.check_refused(answer, 429, "concurrency", "wait_max_ms", 700)
+            self.check_refused(answer, 429, "concurrency", "pool.wait_ms_max", 3000)
         done, record = self.hearth.invoke("slow")
         self.assertEqual((done.returncode, record["outcome"]), (0, "ok"))
+
+    def test_what_all_queues_together_cannot_hold_is_429(self):
+        with Instance("[pool]\nwaiting_max = 1\n") as hearth:
+            hearth.python("slow", TIMED, "concurrency_max = 1\ntimeout_ms = 20000\n[http]\n")
+            counts = lambda: hearth.json("status")["sandboxes"]
+            calls = [Background(hearth.http, "GET", "/fn/default/slow?s=3")]
+            until(lambda: counts()["running"], "the first runs")
+            calls += [Background(hearth.http, "GET", "/fn/default/slow")]
+            until(lambda: counts()["waiting"] == 1, "one waits")
+            answer = hearth.http("GET", "/fn/default/slow")
+            self.check_refused(answer, 429, "concurrency", "pool.waiting_max", 1, hearth)
+            self.assertEqual([call.result()[0] for call in calls], [200, 200])
+
+    def test_a_function_larger_than_the_hosts_share_is_503(self):
+        with Instance() as hearth:
+            hearth.python("large", TIMED, "memory_mb = 256\n[http]\n")
+            hearth.stop()
+            hearth.config.write_text(hearth.config.read_text() + "[pool]\nmemory_mb_max = 128\n")
+            hearth.start()
+            answer = hearth.http("GET", "/fn/default/large")
+            self.check_refused(answer, 503, "overloaded", "pool.memory_mb_max", 128, hearth)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,9 @@ class FullDisk(unittest.TestCase):
             if status == 200:
                 answered.append(headers["hearth-call-id"])
                 return False
-            refused.append((status, json.loads(body)["error"]["kind"], headers["hearth-call-id"]))
+            error = json.loads(body)["error"]
+            self.assertEqual((error["limit"], error["value"]), (None, None), error)
+            refused.append((status, error["kind"], headers["hearth-call-id"]))
             self.assertIn("retry-after", headers)
             return True
 

@@ -216,8 +216,10 @@ void CheckedPool::apply(const Refuse& action) {
   const auto call = calls_.find(action.call);
   require(call != calls_.end() && !call->second.running, "only a waiting call is refused");
   if (action.why == Refusal::kQueueFull) {
-    require(action.limit == limits_.waiting_max || action.limit == limits_.waiting_per_function_max,
-            "a full queue names its limit");
+    require(action.limit == limits_.waiting_per_function_max, "a full queue names its limit");
+  }
+  if (action.why == Refusal::kRoomFull) {
+    require(action.limit == limits_.waiting_max, "a full waiting room names its limit");
   }
   require(action.retry_after >= Duration::zero(), "retry_after lies ahead");
   calls_.erase(call);
