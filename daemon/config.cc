@@ -133,7 +133,8 @@ Section sandbox_section(Draft& draft) {
            {"open_files_max", Number{&s.open_files_max, 64, 524'288}},
            {"file_mb_max", Number{&s.file_mb_max, 1, 1u << 20}},
            {"zygote_calls_max", Number{&s.zygote_calls_max, 1, 100'000'000}},
-           {"zygote_minutes_max", Number{&s.zygote_minutes_max, 1, 100'000}}},
+           {"zygote_minutes_max", Number{&s.zygote_minutes_max, 1, 100'000}},
+           {"zygote_growth_mb_max", Number{&s.zygote_growth_mb_max, 1, 1u << 20}}},
           {}};
 }
 

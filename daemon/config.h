@@ -36,7 +36,7 @@ struct Config {
   struct Sandbox {
     uint32_t subid_base = 0x70000000, subid_blocks = 4096;
     uint32_t open_files_max = 1024, file_mb_max = 1024;
-    uint32_t zygote_calls_max = 10'000, zygote_minutes_max = 60;
+    uint32_t zygote_calls_max = 10'000, zygote_minutes_max = 60, zygote_growth_mb_max = 32;
     registry::ManifestBounds manifest;  // what a function may ask for
   } sandbox;
 

@@ -61,6 +61,17 @@ uint64_t anonymous_bytes(std::string_view pid) {
   return resident > shared ? (resident - shared) * page_bytes : 0;
 }
 
+template <typename Visit>
+void for_each_process(int cgroup_procs_fd, Visit visit) {
+  std::array<char, kFileBytesMax> buffer;
+  std::string_view text = read_start(cgroup_procs_fd, buffer);
+  while (!text.empty()) {
+    size_t end = std::min(text.find('\n'), text.size());
+    visit(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
 }  // namespace
 
 CpuCounters read_cpu(const sandbox::Descriptors& descriptors) {
@@ -91,15 +102,16 @@ uint32_t count_processes(int fd) {
 }
 
 uint64_t sum_anonymous_memory(int cgroup_procs_fd) {
-  std::array<char, kFileBytesMax> buffer;
-  std::string_view text = read_start(cgroup_procs_fd, buffer);
-  uint64_t bytes = 0;
-  while (!text.empty()) {
-    size_t end = std::min(text.find('\n'), text.size());
-    bytes += anonymous_bytes(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return bytes;
+  uint64_t sum = 0;
+  for_each_process(cgroup_procs_fd, [&](std::string_view pid) { sum += anonymous_bytes(pid); });
+  return sum;
+}
+
+uint64_t largest_anonymous_memory(int cgroup_procs_fd) {
+  uint64_t most = 0;
+  for_each_process(cgroup_procs_fd,
+                   [&](std::string_view pid) { most = std::max(most, anonymous_bytes(pid)); });
+  return most;
 }
 
 }  // namespace hearth::daemon

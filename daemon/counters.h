@@ -29,5 +29,7 @@ uint32_t count_processes(int fd);
 // Memory of the cgroup's processes now without what they share with files: the best-effort stand-in
 // for memory.current. Costs a read per process.
 uint64_t sum_anonymous_memory(int cgroup_procs_fd);
+// Of the process that has the most.
+uint64_t largest_anonymous_memory(int cgroup_procs_fd);
 
 }  // namespace hearth::daemon

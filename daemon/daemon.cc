@@ -51,6 +51,7 @@ FleetOptions fleet_options(const Config& config) {
   options.load_limit = std::chrono::milliseconds(config.deploy.load_timeout_ms);
   options.zygote_calls_max = config.sandbox.zygote_calls_max;
   options.zygote_age_max = std::chrono::minutes(config.sandbox.zygote_minutes_max);
+  options.zygote_growth_max = uint64_t{config.sandbox.zygote_growth_mb_max} << 20;
   return options;
 }
 

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "daemon/counters.h"
 #include "daemon/fleet_sandbox.h"
 #include "sandbox/sys/error.h"
 #include "sandbox/sys/log.h"
@@ -194,8 +195,21 @@ void Fleet::finish(pool::CallId call, SandboxId id, pool::Finish finish) {
 // Children of one zygote share its address layout and what its memory held; so it does not live for
 // ever.
 bool Fleet::worn_out(const Sandbox& sandbox) const {
+  if (!has_zygote(sandbox.version->manifest)) return false;
   return sandbox.calls >= options_.zygote_calls_max ||
          Clock::now() - sandbox.born >= options_.zygote_age_max;
+}
+
+// Nothing of the function runs in a waiting zygote, but its at-fork handlers do, once for each
+// call. The look takes some files of /proc, so it is taken after the first call and then now and
+// then.
+bool Fleet::grew(Sandbox& sandbox) const {
+  constexpr uint64_t kCallsBetweenLooks = 64;
+  if (!has_zygote(sandbox.version->manifest) || sandbox.calls % kCallsBetweenLooks != 1)
+    return false;
+  uint64_t bytes = largest_anonymous_memory(sandbox.worker->descriptors().cgroup_procs.get());
+  if (sandbox.zygote_bytes == 0) sandbox.zygote_bytes = bytes;
+  return bytes > sandbox.zygote_bytes + options_.zygote_growth_max;
 }
 
 Task<void> Fleet::some_call() {

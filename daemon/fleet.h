@@ -32,7 +32,7 @@ struct FleetOptions {
   std::chrono::milliseconds recycle_limit{2000};  // scrub and park the next process
   uint32_t zygote_calls_max = 10000;              // a zygote is replaced after so many calls …
   std::chrono::minutes zygote_age_max{60};  // … or so long: its children share its address layout
-  uint64_t zygote_memory_max = 256u << 20;  // … or when it grew beyond this
+  uint64_t zygote_growth_max = 32u << 20;   // … or when it grew by more bytes than this
   uint32_t trials_max = 2;  // deploys that load code at once, outside the pool's memory bound
 };
 
@@ -154,6 +154,7 @@ class Fleet {
   void lost(pool::SandboxId id);
   void finish(pool::CallId call, pool::SandboxId sandbox, pool::Finish finish);
   bool worn_out(const Sandbox& sandbox) const;
+  bool grew(Sandbox& sandbox) const;
   Sandbox* find(pool::SandboxId id);
   void forget(pool::SandboxId id);
   void attach(Sandbox& sandbox, pool::FunctionId function);

@@ -153,6 +153,7 @@ Task<void> Fleet::recycle(SandboxId id) {
   sandbox.step_running = true;
   sandbox.ready = false;
   auto failure = co_await sandbox.worker->recycle(options_.recycle_limit);
+  if (!failure && !sandbox.worker->dead() && grew(sandbox)) sandbox.stopping = true;
   // The code loaded before, so what failed is this sandbox, not the function.
   started(sandbox, std::move(failure), Blame::kSandbox);
 }

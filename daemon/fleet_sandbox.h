@@ -28,6 +28,7 @@ struct Fleet::Sandbox {
   bool stopping = false;      // to be destroyed, now or when the step ends
   uint64_t init_us = 0;
   uint64_t calls = 0;
+  uint64_t zygote_bytes = 0;  // after its first call
   Clock::time_point born = Clock::now();
 };
 
@@ -56,6 +57,12 @@ inline Generic split_generic_key(std::string_view key) {
   generic.runtime = python ? registry::Runtime::kPython3 : registry::Runtime::kNodejs;
   generic.role = sandbox::control::Role(std::stoi(next()));
   return generic;
+}
+
+// Whether its calls are served by forks of one process.
+inline bool has_zygote(const registry::Manifest& manifest) {
+  return manifest.runtime == registry::Runtime::kPython3 &&
+         manifest.reuse == registry::Reuse::kSandbox;
 }
 
 // A manifest's limits as the sandbox's.
