@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "daemon/api/openapi.h"
@@ -80,7 +81,10 @@ Task<Response> Api::handle(Request& request) {
 
 // On the Unix socket the kernel says who calls. Over TCP nobody is known.
 bool Api::may_manage(const http::Peer& peer) const {
-  return peer.unix && (peer.uid == 0 || peer.uid == ::geteuid() || peer.gid == options_.admin_gid);
+  if (!peer.unix) return false;
+  const auto& groups = peer.groups;
+  return peer.uid == 0 || peer.uid == ::geteuid() || peer.gid == options_.admin_gid ||
+         std::find(groups.begin(), groups.end(), options_.admin_gid) != groups.end();
 }
 
 Task<Response> Api::manage(Request& request) {

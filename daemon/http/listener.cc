@@ -32,6 +32,20 @@ void set_option(int fd, int level, int option, const std::string& object) {
   sys::check(::setsockopt(fd, level, option, &on, sizeof on), "setsockopt", object);
 }
 
+std::vector<uint32_t> groups_of_peer(int fd) {
+  static_assert(sizeof(gid_t) == sizeof(uint32_t));
+  std::vector<uint32_t> groups(64);
+  auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+  int rc = ::getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  if (rc != 0 && errno == ERANGE) {  // `size` is now what it takes
+    groups.resize(size / sizeof(gid_t));
+    rc = ::getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  }
+  sys::check(rc, "SO_PEERGROUPS");
+  groups.resize(size / sizeof(gid_t));
+  return groups;
+}
+
 Peer peer_of(int fd, const sockaddr_storage& address) {
   Peer peer;
   std::array<char, INET6_ADDRSTRLEN> text{};
@@ -51,6 +65,7 @@ Peer peer_of(int fd, const sockaddr_storage& address) {
     peer.uid = credentials.uid;
     peer.gid = credentials.gid;
     peer.pid = credentials.pid;
+    peer.groups = groups_of_peer(fd);
   }
   peer.address = text.data();
   return peer;

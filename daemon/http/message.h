@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "daemon/http/body_file.h"
 #include "daemon/loop/task.h"
@@ -64,7 +65,8 @@ struct Peer {
   bool unix = false;
   uint32_t uid = 0, gid = 0;  // unix: as the kernel saw them when the peer connected
   int32_t pid = 0;
-  std::string address;  // tcp
+  std::vector<uint32_t> groups;  // unix: the supplementary ones
+  std::string address;           // tcp
   uint16_t port = 0;
 };
 

@@ -4,8 +4,10 @@
 import http.client
 import json
 import pathlib
+import pwd
 import signal
 import socket
+import subprocess
 import sys
 import time
 import unittest
@@ -237,6 +239,29 @@ class Watching(Case):
         for path, text in (("/healthz", b"ok\n"), ("/readyz", b"ready\n")):
             self.assertEqual(self.hearth.http("GET", path)[::2], (200, text))
             self.assertEqual(self.hearth.http("HEAD", path)[::2], (200, b""))
+
+    def status_for(self, group, more):
+        """What the management API answers a stranger with these groups."""
+        ask = ("import socket, sys\n"
+               "client = socket.socket(socket.AF_UNIX)\n"
+               "client.connect(sys.argv[1])\n"
+               "client.sendall(b'GET /v1/status HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')\n"
+               "print(client.recv(64).split()[1].decode())\n")
+        done = subprocess.run(["/usr/bin/python3", "-c", ask, self.hearth.run / "hearth.sock"],
+                              user=65533, group=group, extra_groups=more, capture_output=True,
+                              text=True, timeout=60)
+        return done.stdout.strip() or done.stderr.splitlines()[-1]
+
+    def test_the_management_socket_is_for_the_admin_group(self):
+        admins = pwd.getpwnam("hearth").pw_gid
+        many = list(range(70000, 70100))
+        self.assertEqual(self.status_for(admins, []), "200")
+        self.assertEqual(self.status_for(65533, [admins]), "200")
+        self.assertEqual(self.status_for(65533, [*many, admins]), "200")
+        self.assertIn("Permission denied", self.status_for(65533, many))
+        (self.hearth.run / "hearth.sock").chmod(0o666)
+        self.assertEqual(self.status_for(65533, many), "403")
+        self.assertEqual(self.status_for(65533, []), "403")
 
     def metrics(self):
         """Every sample by its full name; each must belong to a family that was introduced."""
