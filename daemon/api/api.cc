@@ -74,6 +74,8 @@ Task<Response> Api::handle(Request& request) {
   if (read && path == "/healthz") co_return text(200, "ok\n", "text/plain");
   if (read && path == "/readyz") co_return ready();
   if (read && path == "/metrics") co_return metrics();
+  if (path == "/healthz" || path == "/readyz" || path == "/metrics")
+    co_return api_error(405, "method_not_allowed", std::string(path) + " takes GET and HEAD");
   co_return api_error(404, "not_found",
                       "nothing is served at this path; functions are at /fn/TENANT/NAME", "path",
                       std::string(path));

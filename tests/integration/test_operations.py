@@ -236,6 +236,8 @@ class Watching(Case):
         cls.hearth.shell("watched", 'test "$(cat)" != fail')
 
     def test_health_and_readiness_answer_by_http(self):
+        for path in ("/healthz", "/readyz", "/metrics"):
+            self.assertEqual(self.hearth.http("POST", path, b"x")[0], 405)
         for path, text in (("/healthz", b"ok\n"), ("/readyz", b"ready\n")):
             self.assertEqual(self.hearth.http("GET", path)[::2], (200, text))
             self.assertEqual(self.hearth.http("HEAD", path)[::2], (200, b""))
