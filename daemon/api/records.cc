@@ -47,6 +47,14 @@ Response bad_query() {
                    "limit", std::to_string(kRowsMax));
 }
 
+Response bad_outcome(const std::string& name) {
+  std::string names;
+  for (size_t i = 0; i < ledger::kOutcomeCount; ++i)
+    names += std::string(i == 0 ? "" : ", ") + ledger::name_of(ledger::Outcome(i));
+  return api_error(400, "bad_request", "no call ends as '" + name + "', only as " + names,
+                   "outcome", name);
+}
+
 Response raw_json(std::string body) {
   Response response;
   response.headers.set("Content-Type", "application/json");
@@ -83,6 +91,9 @@ Task<Response> Api::calls(Context context) {
   }
   std::optional<ledger::Query> query = query_of(context);
   if (!query) co_return bad_query();
+  ledger::Outcome known{};
+  if (!query->outcome.empty() && !ledger::parse_name(query->outcome, &known))
+    co_return bad_outcome(query->outcome);
   auto look = [&ledger, query] { return ledger.calls(*query); };
   auto records = co_await loop::offload(services_.loop, look);
   std::string body = "[";

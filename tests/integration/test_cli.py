@@ -175,6 +175,8 @@ class Lists(Case):
         rows = json.loads(self.text("--json", "calls", "bad", "--outcome", "function_error"))
         self.assertEqual({(row["function"], row["outcome"]) for row in rows},
                          {("bad", "function_error")})
+        said = self.cli("calls", "--outcome", "time_out", status=3)[1]
+        self.assertIn("no call ends as 'time_out', only as ok, function_error,", said)
         self.assertEqual(json.loads(self.text("--json", "calls", "nosuch")), [])
         self.assertGreaterEqual(len(json.loads(self.text("--json", "calls", "--since", "1h"))), 3)
         tomorrow = (datetime.datetime.now(datetime.timezone.utc)
