@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attacks in the shape of known holes in kernels, and in other sandboxes."""
+
+import unittest
+
+from tests.security.frame import Attacks, Promise, promises
+
+OWN, CODE = "{home}/own", "/var/task/host.py"
+STREAM, DATAGRAM, RAW = 1, 2, 3
+UNIX, INET, NETLINK, PACKET = 1, 2, 16, 17
+NO_FAMILY = "EAFNOSUPPORT|EPROTONOSUPPORT"
+REFUSED = "EPERM"
+HIGH = 1 << 32
+LIMITS_OF_NODE = "memory_mb = 256\ntimeout_ms = 30000\n"
+# More than a sandbox has, within what the host allows.
+LIMITS = {"core": 1 << 20, "nofile": 4096, "nproc": 4096, "memlock": 4 << 20, "msgqueue": 1 << 10,
+          "sigpending": 4096}
+
+
+def socket_of(name, *arguments, ends="EAFNOSUPPORT", **more):
+    return Promise(f"cannot_open_{name}", "kernel.open_socket", ends, arguments, **more)
+
+
+@promises(
+    socket_of("a_packet_socket", PACKET, RAW, 3),
+    socket_of("a_packet_socket_behind_high_bits", HIGH + PACKET, RAW, 3),
+    socket_of("a_raw_socket", INET, RAW, 1, ends=REFUSED),
+    socket_of("a_raw_socket_behind_high_bits", INET, HIGH + RAW, 1, ends=REFUSED),
+    socket_of("a_raw_socket_of_ipv6", 10, RAW, 58, ends=REFUSED, lacks=NO_FAMILY),
+    socket_of("a_socket_of_the_kernels_cipher", 38, 5, 0, lacks=NO_FAMILY),
+    socket_of("a_socket_to_the_hypervisor", 40, STREAM, 0, lacks=NO_FAMILY),
+    socket_of("a_socket_of_rxrpc", 33, DATAGRAM, INET, lacks=NO_FAMILY),
+    socket_of("a_socket_of_ipsec_keys", 15, RAW, 2, lacks=NO_FAMILY),
+    socket_of("a_socket_of_ipsec_policies", NETLINK, RAW, 6, lacks=NO_FAMILY),
+    socket_of("a_socket_of_net_filter", NETLINK, RAW, 12, lacks=NO_FAMILY),
+    socket_of("a_socket_of_the_audit", NETLINK, RAW, 9, lacks=NO_FAMILY),
+    socket_of("a_socket_of_device_events", NETLINK, RAW, 15, lacks=NO_FAMILY),
+    socket_of("a_socket_of_generic_netlink", NETLINK, RAW, 16, lacks=NO_FAMILY),
+    socket_of("a_socket_that_lists_sockets", NETLINK, RAW, 4, lacks=NO_FAMILY),
+    socket_of("a_socket_of_many_paths", INET, STREAM, 262, lacks=NO_FAMILY),
+    socket_of("a_socket_of_sctp", INET, STREAM, 132, lacks=NO_FAMILY),
+    socket_of("a_ping_socket", INET, DATAGRAM, 1, lacks=f"{NO_FAMILY}|EACCES"),
+    socket_of("a_socket_of_xdp", 44, RAW, 0, lacks=NO_FAMILY),
+)
+class Families(Attacks):
+    pass
+
+
+@promises(
+    Promise("cannot_type_into_a_terminal", "kernel.push_terminal_input", "ENOTTY|EIO"),
+    Promise("cannot_type_into_a_terminal_behind_high_bits", "kernel.push_terminal_input",
+            "ENOTTY|EIO", (HIGH + 0x5412,)),
+    Promise("cannot_overwrite_the_running_interpreter", "kernel.overwrite_running_program",
+            "EROFS|EACCES", ("/bin/sleep",), ()),
+    Promise("cannot_write_to_what_it_opened_to_read", "kernel.reopen_for_writing",
+            "EROFS|EACCES", (CODE,), (OWN,)),
+    Promise("cannot_write_to_its_code_by_its_memory", "kernel.write_mapped_file_by_memory",
+            "EIO|EFAULT", (CODE,), (OWN, 2, 3)),
+    Promise("cannot_splice_the_page_cache_into_a_pipe", "kernel.share_pages_with_pipe", "EINVAL",
+            ("splice",)),
+    Promise("cannot_send_the_page_cache_into_a_pipe", "kernel.share_pages_with_pipe", "EINVAL",
+            ("sendfile",)),
+    Promise("cannot_splice_its_memory_into_a_pipe", "kernel.share_memory_with_pipe", "EINVAL"),
+    Promise("cannot_see_which_pages_are_cached", "kernel.see_cached_pages",
+            "everything looks cached", (CODE,), (OWN,)),
+    Promise("cannot_count_cached_pages", "kernel.count_cached_pages", "ENOSYS", (CODE,), (OWN,)),
+    Promise("cannot_use_release_agents", "host.calls", REFUSED,
+            (165, "cgroup", "/tmp", "cgroup", 0, "none,name=hearth-attack"), place="scratch"),
+    Promise("cannot_make_an_io_ring", "kernel.ring", REFUSED),
+    Promise("cannot_make_a_bpf_map", "kernel.bpf_map", REFUSED),
+    Promise("cannot_count_events_of_the_processor", "kernel.perf_event", REFUSED),
+    Promise("cannot_handle_page_faults", "kernel.fault_handler", REFUSED, (0,)),
+    Promise("cannot_handle_its_own_page_faults", "kernel.fault_handler", REFUSED, (1,)),
+    Promise("cannot_add_a_key", "kernel.add_key", REFUSED),
+    Promise("cannot_make_a_keyring", "kernel.new_session_keyring", REFUSED),
+    Promise("cannot_trace_a_child", "kernel.trace_a_child", REFUSED),
+    Promise("cannot_read_memory_of_a_child", "kernel.read_memory_of_a_child", REFUSED),
+    Promise("cannot_write_memory_of_a_child", "kernel.read_memory_of_a_child", REFUSED, (311,)),
+    Promise("cannot_take_a_descriptor_of_a_child", "kernel.take_descriptor_of_a_child", REFUSED),
+    Promise("cannot_compare_with_a_child", "kernel.compare_with_a_child", REFUSED),
+    Promise("cannot_hide_memory_from_the_kernel", "kernel.secret_memory", REFUSED,
+            lacks="ENOSYS"),
+    Promise("cannot_supervise_system_calls", "kernel.supervise_system_calls", REFUSED),
+    Promise("cannot_turn_off_randomisation", "kernel.personality", "EINVAL", (0x40000,)),
+    Promise("cannot_make_readable_memory_executable", "kernel.personality", "EINVAL",
+            (0x400000,)),
+)
+class Shapes(Attacks):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        (cls.hearth.home / "own").write_text("own" * 2000)
+
+    def outside(self, attempt, *given, **more):
+        if attempt == "kernel.overwrite_running_program":
+            attempt = "kernel.overwrite_running_copy"
+        return super().outside(attempt, *given, **more)
+
+    def test_files_are_copied_and_sent_all_the_same(self):
+        for found in (self.outside("kernel.copy_a_file"), self.inside("kernel.copy_a_file")):
+            self.assertIn("SPDX", found.detail)
+        node = ('import fs from "node:fs";\nexport const handle = async () => {'
+                ' fs.copyFileSync("/var/task/app.mjs", "/tmp/copy");'
+                ' return fs.readFileSync("/tmp/copy", "utf8").length };\n')
+        self.hearth.function("copier", "nodejs", "app.handle", {"app.mjs": node}, LIMITS_OF_NODE)
+        self.assertEqual(self.call("copier", b"{}"), (200, str(len(node)).encode()))
+
+
+@promises(
+    Promise("cannot_gain_a_capability", "kernel.set_capabilities", REFUSED),
+    Promise("cannot_become_root", "kernel.become", REFUSED, (0,)),
+    Promise("cannot_become_another_user", "kernel.become", REFUSED, (1,)),
+    Promise("cannot_become_another_group", "kernel.become_group", REFUSED, (0,)),
+    Promise("cannot_join_groups", "kernel.join_groups", REFUSED, ([0],)),
+    Promise("cannot_adopt_orphans", "kernel.process_control", "EINVAL", (36, 1)),
+    Promise("cannot_keep_capabilities", "kernel.process_control", "EINVAL", (8, 1)),
+    Promise("cannot_change_its_security_bits", "kernel.process_control", "EINVAL", (28, 1)),
+    Promise("cannot_let_others_trace_it", "kernel.process_control", "EINVAL", (0x59616d61, -1),
+            lacks="EINVAL"),
+    Promise("cannot_run_beside_others_on_a_core", "kernel.process_control", "EINVAL",
+            (62, 1, 0, 0), lacks="EINVAL|ENODEV"),
+    *(Promise(f"cannot_raise_its_limit_of_{name}", "kernel.raise_limit", REFUSED,
+              (f"RLIMIT_{name.upper()}", value)) for name, value in LIMITS.items()),
+    Promise("cannot_take_priority", "kernel.be_nicer_to_itself", "EACCES|EPERM"),
+    Promise("cannot_run_in_real_time", "kernel.schedule_in_real_time", REFUSED),
+    Promise("cannot_be_first_at_the_disk", "kernel.first_at_the_disk", REFUSED),
+    Promise("cannot_lock_much_memory", "kernel.lock_memory", "EPERM|ENOMEM", (32 << 20,)),
+    Promise("cannot_be_spared_from_out_of_memory", "kernel.spare_from_out_of_memory", "EACCES",
+            lacks="EACCES"),
+    Promise("cannot_set_the_precise_clock", "kernel.reach", REFUSED, (227, 0, 0)),
+    Promise("cannot_set_the_clock", "kernel.reach", REFUSED, (164, 1, 0)),
+    Promise("cannot_adjust_the_clock", "kernel.reach", REFUSED, (159, 0)),
+    Promise("cannot_reboot", "kernel.reach", REFUSED, (169, 0, 0, 0, 0)),
+    Promise("cannot_swap", "kernel.reach", REFUSED, (167, "/nothing", 0)),
+    Promise("cannot_account_processes", "kernel.reach", REFUSED, (163, "/nothing")),
+    Promise("cannot_load_a_module", "kernel.reach", REFUSED, (313, -1, "", 0), lacks="ENOSYS"),
+    Promise("cannot_watch_files_of_the_host", "kernel.reach", REFUSED, (300, 0, 0),
+            lacks="ENOSYS"),
+    Promise("cannot_watch_shared_files", "kernel.reach", REFUSED, (294, 0)),
+    Promise("cannot_submit_io_without_waiting", "kernel.reach", REFUSED, (206, 0, 0),
+            lacks="ENOSYS"),
+    Promise("cannot_move_pages_between_nodes", "kernel.reach", REFUSED, (279, 0, 0, 0, 0, 0, 0),
+            lacks="ENOSYS"),
+    Promise("cannot_rewrite_its_memory_map", "kernel.process_control", "EINVAL", (35, 1, 0, 0),
+            lacks="EPERM"),
+    Promise("cannot_list_security_modules", "kernel.reach", "ENOSYS", (461, 0, 0, 1),
+            lacks="ENOSYS"),
+)
+class Rights(Attacks):
+    pass
+
+
+def native(name, attempt, ends, **more):
+    return Promise(name, attempt, ends, by="native", **more)
+
+
+@promises(
+    native("cannot_enter_the_kernel_as_i386", "enter_as_i386", "crashed: .*SIGSYS"),
+    native("cannot_mount_by_an_i386_number", "mount_as_i386", "crashed: .*SIGSYS"),
+    native("cannot_enter_the_kernel_as_x32", "enter_as_x32", "crashed: .*SIGSYS"),
+    native("cannot_pass_the_filter_by_a_wide_number", "unshare_with_high_bits", "EPERM",
+           place="scratch"),
+    native("cannot_pass_the_filter_by_wide_flags", "flags_with_high_bits", "EPERM",
+           place="scratch"),
+    native("cannot_make_segments", "local_descriptors", "EPERM", lacks="ENOSYS"),
+    native("cannot_reach_the_ports_of_devices", "input_output_level", "EPERM", lacks="ENOSYS"),
+    native("cannot_reach_one_port_of_a_device", "input_output_ports", "EPERM", lacks="ENOSYS"),
+    native("cannot_map_page_zero", "map_page_zero", "EPERM"),
+    native("a_program_cannot_clone_into_a_network", "clone3_into_network", "ENOSYS"),
+    native("a_program_cannot_clone_into_a_time", "clone_with_new_time", "ENOSYS"),
+)
+class MachineCode(Attacks):
+    native = True
+
+
+if __name__ == "__main__":
+    unittest.main()
