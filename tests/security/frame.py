@@ -25,6 +25,8 @@ ISOLATED = ["unshare", "--mount", "--uts", "--ipc", "--net"]
 PLACES = {
     "host": [],
     "scratch": [*ISOLATED, "--pid", "--fork", "--mount-proc"],
+    "own folders": [*ISOLATED, "sh", "-c", "mount -t tmpfs none /tmp; mount -t tmpfs none /dev/shm;"
+                    ' exec "$0" "$@"'],
     "metadata server": [*ISOLATED, "sh", "-c", "ip link set lo up; ip addr add 169.254.169.254/32"
                         ' dev lo; exec "$0" "$@"'],
 }
