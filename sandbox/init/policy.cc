@@ -57,6 +57,9 @@ std::vector<Rule> signals_to_others(Program program) {
   if (program == Program::kZygote) {
     add_signals_to(rules, 2);
     rules.push_back({"kill", {is(0, uint32_t(-2))}});  // the zygote's process group
+    // A descriptor names no process that a filter could see, and a socket that the module made at
+    // import gives a call one of the zygote: SO_PEERPIDFD.
+    rules.push_back({"pidfd_send_signal", {}});
   }
   return rules;
 }
