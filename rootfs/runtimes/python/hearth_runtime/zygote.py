@@ -102,6 +102,8 @@ def _generators(task_dir):
 
 def prepare(handler):
     """From here on nothing but forks happens in this process."""
+    # The import may have made it traceable, and then its memory would be open to every call.
+    _hearth.protect(False)
     code = getattr(handler, "__code__", None)
     if getattr(code, "co_flags", 0) & _CO_COROUTINE:
         import asyncio  # noqa: F401  (once here instead of in every child)
