@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attacks of a call on what serves every call of its sandbox: init, the zygote, their sockets."""
+
+import signal
+import unittest
+
+from tests.security.frame import LIMITS, MODULES, Attacks, Promise, promises
+
+INIT, ZYGOTE, CHILD = 1, 2, 0
+KILL, STOP, USER = signal.SIGKILL, signal.SIGSTOP, signal.SIGUSR1
+HIGH = 1 << 32
+
+
+def against(name, attempt, ends, *more):
+    """One attempt on both; the twin's victim is a child of its own."""
+    return [Promise(f"cannot_{name}_{victim}", "neighbours." + attempt, ends, (pid, *more),
+                    (CHILD, *more)) for victim, pid in (("init", INIT), ("the_zygote", ZYGOTE))]
+
+
+@promises(
+    *against("kill", "send_signal", "EPERM", KILL),
+    *against("stop", "send_signal", "EPERM", STOP),
+    *against("signal_behind_high_bits", "send_signal", "EPERM", USER, HIGH),
+    *against("signal_a_thread_of", "send_signal_to_thread", "EPERM", USER),
+    *against("signal_a_bare_thread_of", "send_signal_to_bare_thread", "EPERM", USER),
+    *against("queue_a_signal_to", "queue_signal", "EPERM", USER),
+    *against("signal_by_a_handle_on", "signal_by_handle", "EPERM", USER),
+    *against("signal_by_the_folder_of", "signal_by_folder", "ENOENT", USER),
+    *against("trace", "trace", "EPERM"),
+    *against("open_the_memory_of", "read_memory", "ENOENT"),
+    *against("read_the_memory_of", "read_memory_by_call", "EPERM"),
+    *against("see_the_map_of", "see_maps", "ENOENT"),
+    *against("see_descriptors_of", "see_descriptors", "ENOENT"),
+    *against("take_a_descriptor_of", "take_descriptor", "EPERM"),
+    *against("enter_namespaces_of", "enter_namespaces", "EPERM"),
+    *against("slow_down", "slow_down", "EPERM"),
+    *against("schedule_as_idle", "schedule_as_idle", "EPERM"),
+    *against("move_to_another_processor", "move_to_a_processor", "EPERM"),
+    *against("limit", "limit", "EPERM"),
+    *against("delay_the_disk_of", "delay_disk", "EPERM"),
+    *against("blame_for_memory", "blame_for_memory", "ENOENT"),
+    *against("move_pages_of", "move_memory", "EPERM"),
+    *against("own_signals_of_a_socket_as", "own_signals_of_a_socket", "EINVAL"),
+    Promise("cannot_slow_down_its_group", "neighbours.slow_down_the_group", "EPERM", (CHILD,)),
+    Promise("cannot_slow_down_its_user", "neighbours.slow_down_the_user", "EPERM", (CHILD,)),
+    Promise("cannot_kill_everybody", "host.calls", "EPERM", (62, -1, 0)),
+    Promise("cannot_kill_everybody_behind_high_bits", "host.calls", "EPERM",
+            (62, HIGH * 3 + 0xffffffff, 0)),
+    Promise("cannot_kill_the_zygotes_group", "host.calls", "EPERM", (62, -2, 0), (62, 0, 0)),
+    Promise("cannot_signal_init_by_its_channel", "neighbours.signal_init_by_channel", "EPERM",
+            (USER,)),
+)
+class Processes(Attacks):
+    def outside(self, attempt, *given, **more):
+        if attempt == "neighbours.signal_init_by_channel":
+            attempt, given = "neighbours.signal_own_channel", (0,)
+        return super().outside(attempt, *given, **more)
+
+    def tearDown(self):
+        """Whatever was tried, the same sandbox serves on."""
+        found = self.inside("neighbours.orphans", 0)
+        self.assertEqual(found, (True, "0"))
+
+
+IMPORTED = ("import neighbours\nfrom verdict import handle\n"
+            "neighbours.prepare()\n"
+            "neighbours.make_traceable()\n")
+
+
+class Zygote(Attacks):
+    """What the module made at import, in the zygote, a call must not turn on it."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        files = {**MODULES, "imported.py": IMPORTED}
+        cls.hearth.function("imported", "python3", "imported.handle", files,
+                            "concurrency_max = 1\n" + LIMITS)
+
+    def check_handle(self, way, number):
+        twin = self.outside("neighbours.signal_maker_outside", way, signal.SIGUSR2)
+        self.assertEqual(twin, (True, "0"))
+        found = self.inside("neighbours.signal_maker", way, number, function="imported")
+        self.assertEqual(found, (False, "EPERM"))
+        # A handler's work would wait in the zygote and be done in the next call.
+        found = self.inside("neighbours.signals_so_far", function="imported")
+        self.assertEqual(found, (False, "none"))
+
+    def check_memory(self, name):
+        twin = self.outside("neighbours.open_memory_of_maker_outside", name)
+        self.assertEqual(twin, (True, "0"))
+        found = self.inside("neighbours.open_memory_of_maker", name, function="imported")
+        self.assertIn(found, ((False, "ENOENT"), (False, "EACCES")))
+
+    def test_cannot_write_memory_of_the_zygote_by_a_folder_made_at_import(self):
+        self.check_memory("mem")
+
+    def test_cannot_write_the_memory_badness_of_the_zygote_by_a_folder_made_at_import(self):
+        self.check_memory("oom_score_adj")
+
+    def test_cannot_open_memory_of_a_zygote_that_made_itself_traceable(self):
+        found = self.outside("neighbours.read_memory", 0)
+        self.assertTrue(found.worked, found.detail)
+        found = self.inside("neighbours.read_memory", ZYGOTE, function="imported")
+        self.assertEqual(found, (False, "ENOENT"))
+
+
+for way in ("folder", "peer", "message"):
+    for each in (signal.SIGKILL, signal.SIGSTOP, signal.SIGUSR2, signal.SIGINT):
+        name = f"test_cannot_send_{each.name}_to_the_zygote_by_a_{way}_made_at_import"
+        setattr(Zygote, name, lambda self, way=way, number=each: self.check_handle(way, number))
+
+
+if __name__ == "__main__":
+    unittest.main()
