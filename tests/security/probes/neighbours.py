@@ -227,20 +227,18 @@ def signal_own_channel(number):
 
 # Filling what init keeps.
 
-def children_until_refused():
-    """Processes of its own until there is room for none."""
-    count = 0
-    for _ in range(5000):
+def children(count):
+    """Processes that stay."""
+    for made in range(count):
         try:
             pid = os.fork()
         except OSError:
-            return count
+            return made
         if pid == 0:
             os.setsid()
             while True:
                 time.sleep(60)
-        count += 1
-    raise Defended("without end")
+    return count
 
 
 def orphans(count):
