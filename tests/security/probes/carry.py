@@ -173,12 +173,19 @@ def find_timer_slack(word):
     return found(libc.prctl(30, 0, 0, 0, 0) == 777777)
 
 
+def dumpable():
+    return libc.prctl(3, 0, 0, 0, 0)
+
+
+dumpable_at_import = dumpable()
+
+
 def leave_dumpability(word):
-    libc.prctl(4, 1, 0, 0, 0)
+    libc.prctl(4, 1 - dumpable_at_import, 0, 0, 0)
 
 
 def find_dumpability(word):
-    return found(libc.prctl(3, 0, 0, 0, 0) == 1)
+    return found(dumpable() != dumpable_at_import)
 
 
 def leave_flags_of_the_channel(word):
@@ -311,11 +318,11 @@ def filters():
         return [line for line in file if line.startswith("Seccomp_filters")]
 
 
-at_import = filters()
+filters_at_import = filters()
 
 
 def find_filter(word):
-    return found(filters() != at_import)
+    return found(filters() != filters_at_import)
 
 
 SHARED = ("file_in_tmp", "file_in_shared_memory", "system_v_memory", "system_v_semaphores",
