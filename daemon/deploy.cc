@@ -12,6 +12,7 @@
 #include "daemon/loop/offload.h"
 #include "daemon/runtime.h"
 #include "sandbox/sys/error.h"
+#include "sandbox/sys/fail_point.h"
 #include "sandbox/sys/log.h"
 
 namespace hearth::daemon {
@@ -101,6 +102,7 @@ Task<std::variant<Deployed, CallError>> Deployer::deploy(std::string tenant,
       if (upload.leave()) trash.take(upload.path());
     }
   } leave{trash_, *upload};
+  sys::fail_point("deploy.received");
   registry::BundleBounds bounds = options_.bundle;
   // Named, because g++ 12 destroys a lambda that is a temporary of a co_await expression twice.
   auto work = [archive_path, upload, bounds] {
@@ -109,6 +111,7 @@ Task<std::variant<Deployed, CallError>> Deployer::deploy(std::string tenant,
     return result;
   };
   auto unpacked = co_await loop::offload(services_.loop, std::move(work));
+  sys::fail_point("deploy.unpacked");
   if (auto* bad = std::get_if<registry::BundleError>(&unpacked)) {
     co_return bad_bundle(bad->message, bad->limit, bad->value);
   }
@@ -128,14 +131,17 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
   // Which image that is does not change with the configuration later, and it is in use.
   manifest.image = image_of(manifest, options_.default_image);
   if (auto bad = check_files(manifest, folder)) co_return std::move(*bad);
+  sys::fail_point("deploy.checked");
 
   if (!fs::exists(bundle_path(bundle.hash))) {
     sys::check(::rename(folder.c_str(), bundle_path(bundle.hash).c_str()), "rename",
                bundle_path(bundle.hash));
   }
+  sys::fail_point("deploy.placed");
   auto live = services_.registry.find(tenant, manifest.name);
   auto version = services_.registry.add(tenant, bundle.hash, bundle.bytes, manifest);
   if (version == live) co_return Deployed{version, false};
+  sys::fail_point("deploy.added");
 
   // A version that is not live yet disappears with this frame, also when the client goes away
   // during the trial.
@@ -151,6 +157,7 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
   std::optional<StartFailure> failure;
   std::string output;
   if (verify) failure = co_await services_.fleet.trial(version, &output);
+  sys::fail_point("deploy.tried");
   auto kept = services_.registry.versions(tenant, manifest.name);
   if (std::find(kept.begin(), kept.end(), version) == kept.end()) {
     co_return no_such(409, fmt::format("'{}' was deleted while it was deployed", manifest.name));
@@ -193,8 +200,10 @@ bool Deployer::image_exists(const std::string& image) const {
 void Deployer::go_live(const std::shared_ptr<const Version>& version) {
   auto old = services_.registry.find(version->tenant, version->manifest.name);
   services_.registry.go_live(version);
+  sys::fail_point("deploy.live");
   services_.fleet.add_function(version);
   if (old && old != version) services_.fleet.retire_function(*old);
+  sys::fail_point("deploy.served");
   sys::log::info("function live", {{"tenant", version->tenant},
                                    {"function", version->manifest.name},
                                    {"version", version->number},
@@ -213,6 +222,7 @@ std::variant<Deployed, CallError> Deployer::rollback(const std::string& tenant,
                           : fmt::format("'{}' has no version before {}", function, old->number));
   }
   if (version == old) return Deployed{version, false};
+  sys::fail_point("rollback.live");
   services_.fleet.add_function(version);
   services_.fleet.retire_function(*old);
   return Deployed{version, true};
@@ -224,10 +234,13 @@ Task<std::optional<CallError>> Deployer::remove(std::string tenant, std::string 
     co_return no_such(404, fmt::format("tenant '{}' has no function '{}'", tenant, function));
   auto versions = services_.registry.versions(tenant, function);
   services_.registry.remove(tenant, function);
+  sys::fail_point("delete.removed");
   services_.fleet.retire_function(*version);
   co_await services_.fleet.function_idle(tenant, function);
+  sys::fail_point("delete.idle");
   services_.fleet.prune(tenant, function);
   for (const auto& old : versions) drop_bundle(old->hash);
+  sys::fail_point("delete.dropped");
   if (!services_.registry.find(tenant, function)) services_.logs.remove(tenant, function);
   co_return std::nullopt;
 }

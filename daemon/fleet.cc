@@ -8,6 +8,7 @@
 #include "daemon/counters.h"
 #include "daemon/fleet_sandbox.h"
 #include "sandbox/sys/error.h"
+#include "sandbox/sys/fail_point.h"
 #include "sandbox/sys/log.h"
 
 namespace hearth::daemon {
@@ -179,6 +180,7 @@ Task<std::variant<Lease, Refused>> Fleet::lease(std::shared_ptr<const registry::
 }
 
 void Fleet::finish(pool::CallId call, SandboxId id, pool::Finish finish) {
+  sys::fail_point("call.released");
   --calls_;
   Sandbox* sandbox = find(id);
   if (sandbox != nullptr) {

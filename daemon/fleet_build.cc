@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "daemon/fleet_sandbox.h"
+#include "sandbox/sys/fail_point.h"
 #include "sandbox/sys/log.h"
 
 namespace hearth::daemon {
@@ -65,7 +66,9 @@ sandbox::Spec Fleet::spec_of(const Sandbox& sandbox) const {
 
 // Namespaces, mounts, cgroup and PID 1; no program yet.
 Task<std::optional<StartFailure>> Fleet::set_up(Sandbox& sandbox) {
+  sys::fail_point("start.asked");
   auto made = co_await spawner_.create(spec_of(sandbox));
+  sys::fail_point("start.made");
   if (auto* failure = std::get_if<sandbox::Failure>(&made)) {
     co_return StartFailure{std::move(*failure), false, {}, {}, {}};
   }
@@ -73,7 +76,9 @@ Task<std::optional<StartFailure>> Fleet::set_up(Sandbox& sandbox) {
   sandbox.worker =
       std::make_unique<Worker>(loop_, uint64_t(id), std::move(std::get<sandbox::Descriptors>(made)),
                                [this, id] { lost(id); });
-  co_return co_await sandbox.worker->ready(options_.setup_limit);
+  auto failure = co_await sandbox.worker->ready(options_.setup_limit);
+  sys::fail_point("start.set_up");
+  co_return failure;
 }
 
 // The runtime's program with the function's code loaded: fit for a call.
@@ -87,11 +92,13 @@ Task<std::optional<StartFailure>> Fleet::start_code(Sandbox& sandbox,
   bool on_arrival = version.manifest.exec_http_env;
   if (!sandbox.generic_started && !on_arrival)
     failure = co_await worker.start(start_of(version), options_.load_limit);
+  sys::fail_point("start.started");
   if (on_arrival) worker.prepare(start_of(version));
   if (failure && !wants_json(version.manifest.runtime)) blame_program(*failure);
   if (!failure && is_framed(version.manifest.runtime)) {
     failure = co_await worker.load(load_meta(version), notes, options_.load_limit);
   }
+  sys::fail_point("start.loaded");
   sandbox.init_us = microseconds_since(begun);
   co_return failure;
 }
@@ -152,7 +159,9 @@ Task<void> Fleet::recycle(SandboxId id) {
   Sandbox& sandbox = *find(id);
   sandbox.step_running = true;
   sandbox.ready = false;
+  sys::fail_point("recycle.asked");
   auto failure = co_await sandbox.worker->recycle(options_.recycle_limit);
+  sys::fail_point("recycle.done");
   if (!failure && !sandbox.worker->dead() && grew(sandbox)) sandbox.stopping = true;
   // The code loaded before, so what failed is this sandbox, not the function.
   started(sandbox, std::move(failure), Blame::kSandbox);
@@ -210,6 +219,7 @@ Task<void> Fleet::destroy(SandboxId id) {
   if (sandbox.worker) {
     sandbox.worker->kill();
     co_await sandbox.worker->gone();
+    sys::fail_point("destroy.killed");
     if (auto failure = co_await spawner_.remove(uint64_t(id))) {
       sys::log::error("sandbox could not be removed", {{"sandbox", uint64_t(id)},
                                                        {"step", failure->step},
@@ -217,6 +227,7 @@ Task<void> Fleet::destroy(SandboxId id) {
                                                        {"error", std::strerror(failure->error)}});
     }
   }
+  sys::fail_point("destroy.removed");
   forget(id);
   execute(pool_.sandbox_gone(id, now()));
   gone_.notify();

@@ -9,6 +9,7 @@
 #include "daemon/call_meter.h"
 #include "daemon/runtime.h"
 #include "sandbox/frame.h"
+#include "sandbox/sys/fail_point.h"
 
 namespace hearth::daemon {
 using ledger::Outcome;
@@ -83,6 +84,7 @@ Task<Answer> invoke(Services& services, Call call) {
   if (!version) co_return refused(services, not_found(services.registry, call));
   if (auto error = check_request(*version, call)) co_return refused(services, std::move(*error));
   if (auto error = admit(services)) co_return refused(services, std::move(*error));
+  sys::fail_point("call.admitted");
 
   std::variant<Lease, Refused> leased = co_await lease_live(services, call, version);
   if (auto* refusal = std::get_if<Refused>(&leased)) {
@@ -90,6 +92,7 @@ Task<Answer> invoke(Services& services, Call call) {
   }
   Lease lease = std::move(std::get<Lease>(leased));
   Worker& worker = lease.worker();
+  sys::fail_point("call.leased");
 
   // From here on the call has a record, whatever happens: the meter finishes it even if this task
   // is destroyed.
@@ -98,11 +101,13 @@ Task<Answer> invoke(Services& services, Call call) {
     lease.keep();
     co_return refused(services, ledger_full(services));
   }
+  sys::fail_point("call.claimed");
   std::string deadline_ms = deadline_of(*version);
   std::string meta = meta_of(call, deadline_ms);
   CallInput input = input_of(call, *version, meta, deadline_ms);
   CallOutput output = co_await worker.call(std::move(input));
   meter.run_ended();
+  sys::fail_point("call.ended");
 
   Outcome outcome = co_await diagnose(services, worker, *version, output);
   if (is_clean(output, *version)) {
@@ -112,9 +117,11 @@ Task<Answer> invoke(Services& services, Call call) {
     worker.kill();
     co_await worker.gone();
   }
+  sys::fail_point("call.diagnosed");
   Answer answer;
   answer.record = meter.finish(outcome, output.body.size());
   if (services.durability == ledger::Durability::kHost) co_await meter.committed();
+  sys::fail_point("call.recorded");
 
   if (outcome != Outcome::kOk) answer.error = call_error(outcome, output, *version, services);
   answer.meta = std::move(output.meta);

@@ -10,6 +10,7 @@
 
 #include "daemon/loop/offload.h"
 #include "sandbox/sys/error.h"
+#include "sandbox/sys/fail_point.h"
 #include "sandbox/sys/log.h"
 
 namespace hearth::daemon {
@@ -46,6 +47,7 @@ void Trash::take(const std::string& path) {
 
 loop::Task<void> Trash::remove(std::string path) {
   auto work = [path] {
+    sys::fail_point("trash.removing");
     std::error_code error;
     fs::remove_all(path, error);
     return error;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/worker.h"
+#include "sandbox/sys/fail_point.h"
 
 namespace hearth::daemon {
 namespace control = sandbox::control;
@@ -69,6 +70,7 @@ Task<CallOutput> Worker::call_framed(CallInput& input) {
   process.channel->send({frame::Type::kCall, flags, static_cast<uint32_t>(input.meta.size()),
                          static_cast<uint32_t>(input.body.size()), input.number},
                         input.meta, input.body);
+  sys::fail_point("call.sent");
   bool ending = false;
   for (;;) {
     if (auto output = framed_end(process, input.number, ending)) co_return std::move(*output);
@@ -95,6 +97,7 @@ Task<CallOutput> Worker::call_raw(CallInput& input) {
   if (!server_ || !server_->input) co_return stopped(End::kSandboxGone);
   Process& process = *server_;
   process.input->send_and_close(input.body);
+  sys::fail_point("call.sent");
   while (!process.exited) {
     if (process.answer_too_large) co_return stopped(End::kOutputExceeded);
     if (end_) co_return stopped(*end_);

@@ -10,6 +10,7 @@
 #include "daemon/http/error.h"
 #include "daemon/http/response_head.h"
 #include "daemon/http/shared.h"
+#include "sandbox/sys/fail_point.h"
 #include "sandbox/sys/log.h"
 
 namespace hearth::http {
@@ -36,6 +37,7 @@ Connection::Sent Connection::try_write(Parts& parts) {
     doom();
     return Sent::kLost;
   }
+  sys::fail_point("answer.written");
   auto sent = static_cast<std::size_t>(n);
   shared_.counters.bytes_out += sent;
   progress_ += sent;

@@ -9,6 +9,7 @@
 
 #include "daemon/ledger/timestamp.h"
 #include "daemon/sqlite/database.h"
+#include "sandbox/sys/fail_point.h"
 
 namespace hearth::ledger {
 namespace {
@@ -208,6 +209,7 @@ void CallsDb::insert(const std::vector<const Record*>& records) try {
     if (state_->db.changes() == 1) add(sums, r);
   }
   state_->add_usage(sums);
+  sys::fail_point("ledger.committing");
   transaction.commit();
 } catch (const sqlite::Error& error) {
   // SQLite's own text repeats the whole statement, which says nothing here.

@@ -9,6 +9,7 @@
 
 #include "daemon/ledger/timestamp.h"
 #include "sandbox/sys/error.h"
+#include "sandbox/sys/fail_point.h"
 
 namespace hearth::ledger {
 namespace {
@@ -127,12 +128,14 @@ bool Committer::commit_group() {
   std::vector<const Record*> records;
   records.reserve(count);
   for (size_t i = 0; i < count; i++) records.push_back(&table_.slot(pending_[i]).record);
+  sys::fail_point("ledger.gathered");
   try {
     db_.insert(records);
   } catch (const std::exception& error) {
     failed(error.what());
     return false;
   }
+  sys::fail_point("ledger.inserted");
   // Killed here, the records are in the database and in the table; the next start inserts them
   // again, to no effect.
   for (size_t i = 0; i < count; i++) {
@@ -140,6 +143,7 @@ bool Committer::commit_group() {
     released_.push(pending_.front());
     pending_.pop_front();
   }
+  sys::fail_point("ledger.freed");
   succeeded(count);
   return true;
 }

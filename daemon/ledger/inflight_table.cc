@@ -15,6 +15,7 @@
 
 #include "daemon/ledger/crc32c.h"
 #include "sandbox/sys/error.h"
+#include "sandbox/sys/fail_point.h"
 
 namespace hearth::ledger {
 namespace {
@@ -209,11 +210,13 @@ void InflightTable::claim(Slot& slot, const Record& identity) const {
   slot.claimed_crc = crc32c(&slot.claimed, sizeof(Record));
   std::memcpy(&slot.record, &identity, sizeof(Record));
   slot.record_crc = 0;
+  sys::fail_point("table.claiming");
   slot.state.store(SlotState::kRunning, std::memory_order_release);
 }
 
 void InflightTable::finish(Slot& slot) const {
   slot.record_crc = crc32c(&slot.record, sizeof(Record));
+  sys::fail_point("table.finishing");
   slot.state.store(SlotState::kFinished, std::memory_order_release);
 }
 

@@ -10,6 +10,7 @@
 
 #include "daemon/registry/registry_db.h"
 #include "sandbox/sys/error.h"
+#include "sandbox/sys/fail_point.h"
 
 namespace hearth::registry {
 namespace {
@@ -129,6 +130,7 @@ void Registry::State::make_live(Function& function, Function::Entry& entry) {
                   function.live ? function.live->id : 0};
   sqlite::Transaction transaction = db.transaction();
   db.set_live(row);
+  sys::fail_point("registry.going_live");
   transaction.commit();
   function.live = entry.version;
   function.previous_id = row.previous_id;
@@ -213,6 +215,7 @@ VersionPtr Registry::add(const std::string& tenant, const std::string& hash, uin
   version->created_at_us = now_us();
   sqlite::Transaction transaction = state_->db.transaction();
   state_->db.insert_version(*version);
+  sys::fail_point("registry.adding");
   transaction.commit();
   state_->functions[Name{tenant, manifest.name}].versions[version->number] = {version, false};
   return version;
@@ -254,6 +257,7 @@ bool Registry::remove(const std::string& tenant, const std::string& function) {
   if (found == state_->functions.end()) return false;
   sqlite::Transaction transaction = state_->db.transaction();
   state_->db.delete_function(tenant, function);
+  sys::fail_point("registry.removing");
   transaction.commit();
   state_->functions.erase(found);
   return true;

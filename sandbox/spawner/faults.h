@@ -4,8 +4,9 @@
 #include <cstring>
 
 #include "sandbox/sys/error.h"
+#include "sandbox/sys/fail_point.h"
 
-// In the build for tests, one named step of a sandbox' set-up can be made to fail once. In the
+// In the builds for tests, one named step of a sandbox' set-up can be made to fail once. In the
 // installed program the class is empty and its calls are nothing.
 namespace hearth::sandbox::spawner {
 
@@ -29,7 +30,7 @@ class Faults {
 #else
 class Faults {
  public:
-  int fires(const char*) { return 0; }
+  int fires(const char* step) { return sys::fail_point(step); }
   void forget(const char*) {}
 };
 #endif

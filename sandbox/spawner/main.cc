@@ -20,6 +20,7 @@
 #include "sandbox/spawner/specialise.h"
 #include "sandbox/spawner/stage.h"
 #include "sandbox/sys/error.h"
+#include "sandbox/sys/fail_point.h"
 #include "sandbox/sys/log.h"
 
 using namespace hearth;
@@ -83,12 +84,13 @@ void report(const sys::Error& error) {
   (void)::send(kSocketFd, bytes.data(), bytes.size(), MSG_NOSIGNAL);  // it may be gone
 }
 
-#ifdef HEARTH_FAULTS
+#if defined(HEARTH_FAULTS) || defined(HEARTH_FAIL_POINTS)
 constexpr const char* kSpawnerSteps[] = {
     "open image", "open bundle",   "make descriptors", "make cgroup",
     "clone",      "write uid_map", "write gid_map",    "open cgroup files"};
 
-// HEARTH_SPAWNER_FAIL_STEP and _ERRNO arm a fault; --list-steps prints what can be named there.
+// --list-steps prints what can be made to fail; HEARTH_SPAWNER_FAIL_STEP and _ERRNO arm one where
+// there are no fail points.
 void arm_faults(const std::vector<std::string>& arguments, Faults& faults) {
   if (arguments == std::vector<std::string>{"--list-steps"}) {
     for (const char* step : kSpawnerSteps) std::puts(step);
@@ -96,9 +98,13 @@ void arm_faults(const std::vector<std::string>& arguments, Faults& faults) {
     for (const char* step : specialise_steps()) std::puts(step);
     std::exit(0);
   }
+#ifdef HEARTH_FAULTS
   const char* step = ::getenv("HEARTH_SPAWNER_FAIL_STEP");
   const char* error = ::getenv("HEARTH_SPAWNER_FAIL_ERRNO");
   if (step && error) faults.arm(::strdup(step), std::atoi(error));
+#else
+  (void)faults;
+#endif
 }
 #else
 void arm_faults(const std::vector<std::string>&, Faults&) {}

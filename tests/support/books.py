@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The books of a hearthd: records, usage, and what its clients saw must say the same."""
+
+import json
+
+SUMS = ("billed_ms", "gb_ms", "in_bytes", "out_bytes")
+# What a call can end in without having been given to a sandbox: then there is no record.
+REFUSALS = {"overloaded", "not_found", "load_error", "bad_request", "conflict", "stopping"}
+
+
+def usage_of(records):
+    """The rows that the usage table must show: one per tenant, function and day."""
+    rows = {}
+    for record in records:
+        key = (record["tenant"], record["function"], record["received_at"][:10])
+        row = rows.setdefault(key, dict({name: 0 for name in SUMS}, calls=0, cpu_us=0, errors={}))
+        row["calls"] += 1
+        row["cpu_us"] += record["cpu_user_us"] + record["cpu_system_us"]
+        for name in SUMS:
+            row[name] += record[name]
+        if record["outcome"] != "ok":
+            row["errors"][record["outcome"]] = row["errors"].get(record["outcome"], 0) + 1
+    return rows
+
+
+def all_records(hearth, function=None):
+    filters = {"limit": 10000}
+    if function:
+        filters["function"] = function
+    records = hearth.calls(**filters)
+    if len(records) == 10000:
+        raise AssertionError("more records than one answer holds: ask by function")
+    return records
+
+
+def check_usage(test, hearth, records):
+    """Usage is the sum of the records, and no call has two of them."""
+    test.assertEqual(len({record["id"] for record in records}), len(records))
+    shown = {}
+    for row in json.loads(hearth.api("GET", "/v1/usage")[2]):
+        key = row.pop("tenant"), row.pop("function"), row.pop("day")
+        test.assertNotIn(key, shown)
+        shown[key] = row
+    test.assertEqual(shown, usage_of(records))
+
+
+def seen(answer):
+    """(call id, outcome) of an answer as its client reads it."""
+    status, headers, body = answer
+    outcome = "ok" if status == 200 else json.loads(body)["error"]["kind"]
+    return headers.get("hearth-call-id"), outcome

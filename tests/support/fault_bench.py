@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hearthd with fail points, its processes by what they are, and what must hold after a death."""
+
+import collections
+import http.client
+import json
+import os
+import pathlib
+import signal
+import unittest
+
+from books import REFUSALS, all_records, check_usage, seen
+from fail_points import FailPoints
+from instance import Instance
+from waiting import Background, until
+
+VICTIMS = ("hearthd", "spawner", "init", "runtime")
+
+
+def status_of(pid):
+    try:
+        lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def children_named(pid, name):
+    out = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            if pathlib.Path(f"/proc/{child}/comm").read_text() == name + "\n":
+                out.append(int(child))
+    return out
+
+
+def mounts_of(pid):
+    return len(pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
+
+
+class Bench(unittest.TestCase):
+    """Each test stops hearthd at one step, kills one of its processes there, and looks."""
+
+    config = "[pool]\ngeneric_max = 0\n"
+    title = ""
+    cells = None  # step -> victim -> result, for the table
+
+    @classmethod
+    def setUpClass(cls):
+        cls.hearth = Instance(cls.config)
+        cls.addClassCleanup(cls.hearth.close)
+        cls.points = FailPoints(cls.hearth.home / "fail-points")
+        cls.hearth.env.update(cls.points.env)
+        cls.mounts = mounts_of("self")
+        cls.hearth.start()
+        cls.stage_mounts = mounts_of(cls.spawner())
+        cls.addClassCleanup(cls.points.release)
+        cls.number = 0
+
+    @classmethod
+    def spawner(cls):
+        [pid] = children_named(cls.hearth.process.pid, "hearth-spawner")
+        return pid
+
+    def setUp(self):
+        type(self).number += 1
+        self.name = f"f{self.number}"
+        if self.hearth.process is None:  # the test before this one failed half-way
+            self.hearth.start()
+
+    def tearDown(self):
+        self.points.release()
+
+    # Who is who
+
+    def sandbox_pids(self, what):
+        """Host pids of the function's PID 1, or of everything else that runs in its sandboxes."""
+        pids = []
+        for path in self.hearth.cgroups():
+            if path.parent.name == self.name and path.name.startswith("s-"):
+                pids += (path / "cgroup.procs").read_text().split()
+        first = [int(pid) for pid in pids if status_of(pid).get("NSpid", "").split()[-1:] == ["1"]]
+        return first if what == "init" else [int(pid) for pid in pids if int(pid) not in first]
+
+    def victims(self, what):
+        if what == "hearthd":
+            return [self.hearth.process.pid]
+        return [self.spawner()] if what == "spawner" else self.sandbox_pids(what)
+
+    def kill(self, what):
+        """False: there is nobody of that kind at this step."""
+        pids = self.victims(what)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return bool(pids)
+
+    # One cell
+
+    def stop_at(self, step, request, *args):
+        """The request on a thread of its own, once it has come to the step."""
+        self.points.arm(step)
+        client = Background(request, *args)
+        self.points.await_reached()
+        return client
+
+    def go_on(self, client, what):
+        """After the kill: the answer, or None if the client got none. hearthd runs again."""
+        self.points.release()
+        if what in ("hearthd", "spawner"):
+            status = self.hearth.process.wait(30)
+            self.assertEqual(status, -signal.SIGKILL if what == "hearthd" else 1)
+            self.hearth.process = None
+        try:
+            answer = client.result()
+        except (OSError, http.client.HTTPException):
+            self.assertIn(what, ("hearthd", "spawner"), "hearthd lives and did not answer")
+            answer = None
+        if self.hearth.process is None:
+            self.hearth.start()
+        return answer
+
+    # What must hold
+
+    def check_books(self, answer, records_expected):
+        """records_expected: how many the one call may have; of an answered one it is known."""
+        records = all_records(self.hearth, self.name)
+        check_usage(self, self.hearth, all_records(self.hearth))
+        self.assertIn(len(records), records_expected)
+        if answer is None:
+            return records
+        call, outcome = seen(answer)
+        if outcome in REFUSALS:
+            self.assertEqual(records, [])
+        else:
+            self.assertEqual([(r["id"], r["outcome"]) for r in records], [(call, outcome)])
+        return records
+
+    def check_nothing_leaked(self):
+        """The function is gone: so is all that was made for it."""
+        def left():
+            shown = self.hearth.json("status")["sandboxes"]
+            known = sum(shown[key] for key in
+                        ("generic", "starting", "ready", "running", "stopping"))
+            groups = [p for p in self.hearth.cgroups() if p.name.startswith("s-")]
+            return [] if len(groups) == known == 0 else (groups, shown)
+
+        until(lambda: not left(), "the sandboxes are gone")
+        self.assertEqual(self.hearth.sandbox_pids(), [])
+        self.assertEqual(mounts_of("self"), self.mounts)
+        self.assertEqual(mounts_of(self.spawner()), self.stage_mounts)
+        state = self.hearth.state
+        for folder in ("uploads", "trash"):
+            until(lambda: not list((state / folder).iterdir()), folder + " is empty")
+        rows = json.loads(self.hearth.api("GET", "/v1/tenants/default/functions")[2])
+        versions = [version for row in rows for version in self.versions(row["name"])]
+        self.assertEqual({path.name for path in (state / "bundles").iterdir()},
+                         {version["hash"] for version in versions})
+
+    def versions(self, name):
+        return json.loads(self.hearth.api(
+            "GET", f"/v1/tenants/default/functions/{name}/versions")[2])
+
+    def delete(self):
+        status, _, body = self.hearth.api("DELETE", f"/v1/tenants/default/functions/{self.name}")
+        self.assertEqual(status, 200, body)
+
+    # The table
+
+    @classmethod
+    def note(cls, step, victim, result):
+        cls.cells = cls.cells if cls.cells is not None else collections.OrderedDict()
+        cls.cells.setdefault(step, {})[victim] = result
+
+    @classmethod
+    def tearDownClass(cls):
+        print(f"\n{cls.title:<24}" + "".join(f"{victim:>9}" for victim in VICTIMS))
+        for step, row in (cls.cells or {}).items():
+            print(f"{step:<24}" + "".join(f"{row.get(victim, ''):>9}" for victim in VICTIMS))
+        print(flush=True)
+
+
+def make_cells(cls, steps, victims=VICTIMS):
+    """A test for each step and victim: cls.cell(step, victim) says what the table shows."""
+    def cell_of(step, victim):
+        def cell(self):
+            type(self).note(step, victim, "RED")
+            type(self).note(step, victim, self.cell(step, victim))
+        return cell
+
+    for row, (step, who) in enumerate(steps.items()):
+        for victim in victims:
+            if victim in who:
+                setattr(cls, f"test_{row:02}_{step.replace('.', '_').replace(' ', '_')}_{victim}",
+                        cell_of(step, victim))
+    return cls
