@@ -21,20 +21,24 @@ STEPS = {
     "recycle.asked": ALL, "answer.written": ALL, "ledger.gathered": ALL,
     "ledger.committing": ALL, "ledger.inserted": ALL, "ledger.freed": ALL, "recycle.done": ALL,
 }
+EXEC = 'body=$(cat); [ "$body" != \'"stay"\' ] || sleep 60; printf %s "$body"'
+HOST_STEPS = ("call.diagnosed", "table.finishing", "ledger.gathered", "ledger.committing",
+              "ledger.inserted", "ledger.freed", "call.recorded", "answer.written")
+EXEC_ENDED = ("call.ended", "call.diagnosed", "table.finishing", "call.recorded",
+              "call.released", "recycle.asked")
 RECORD_FROM = list(STEPS).index("call.claimed")
 
 
-class Python(Bench):
-    title = "call of python3"
+class Call(Bench):
     extra = "timeout_ms = 30000\n[http]\n"
 
     def deploy(self):
         self.hearth.python(self.name, "def handle(event, context):\n    return event\n",
                            self.extra, verify=False)
 
-    def call(self):
+    def call(self, body=b'"x"'):
         return self.hearth.api(
-            "POST", f"/v1/tenants/default/functions/{self.name}/invocations", b'"x"')
+            "POST", f"/v1/tenants/default/functions/{self.name}/invocations", body)
 
     def answers(self):
         status, _, body = self.call()
@@ -42,13 +46,15 @@ class Python(Bench):
 
     def cell(self, step, victim):
         self.deploy()
-        client = self.stop_at(step, self.call)
-        self.assertTrue(self.kill(victim), f"no {victim} at {step}")
+        # Of those that call.sent does not stop, a program has to be still there.
+        body = b'"stay"' if (step, victim) == ("call.sent", "runtime") else b'"x"'
+        client = self.stop_at(step, self.call, body)
+        self.kill(victim)
         answer = self.go_on(client, victim)
         dies = victim in DAEMONS
         claimed = list(STEPS).index(step) >= RECORD_FROM
-        # A claim cut short may be a record or none; whoever lives on finishes the call.
-        expected = {1} if claimed else {0} if dies else {0, 1}
+        # A hearthd that lives on may get further with the call.
+        expected = {1} if claimed else {0} if victim == "hearthd" else {0, 1}
         records = self.check_books(answer, expected)
         if dies and claimed:
             self.assertIn(records[0]["outcome"], ("ok", "interrupted", "cancelled", "crashed"))
@@ -58,7 +64,29 @@ class Python(Bench):
         return "ok"
 
 
+class Python(Call):
+    title = "call of python3"
+
+
+class Exec(Call):
+    """A program that is started anew for each call, and no frames."""
+    title = "call of exec"
+
+    def deploy(self):
+        self.hearth.shell(self.name, EXEC, self.extra, verify=False)
+
+
+class DurabilityHost(Call):
+    """An answer that waits until its record is on the disk."""
+    title = "call, durability host"
+    config = Bench.config + '[ledger]\ndurability = "host"\n'
+
+
 make_cells(Python, STEPS)
+# hearthd and the spawner do the same for it. Its program has ended with its answer.
+make_cells(Exec, {step: ("init",) if step in EXEC_ENDED else who[2:]
+                  for step, who in STEPS.items() if step != "start.loaded"})
+make_cells(DurabilityHost, {step: DAEMONS[:1] for step in STEPS if step in HOST_STEPS})
 
 if __name__ == "__main__":
     unittest.main()

@@ -5,7 +5,7 @@ import json
 
 SUMS = ("billed_ms", "gb_ms", "in_bytes", "out_bytes")
 # What a call can end in without having been given to a sandbox: then there is no record.
-REFUSALS = {"overloaded", "not_found", "load_error", "bad_request", "conflict", "stopping"}
+REFUSALS = {"overloaded", "concurrency", "draining", "not_found", "bad_request"}
 
 
 def usage_of(records):
@@ -47,5 +47,9 @@ def check_usage(test, hearth, records):
 def seen(answer):
     """(call id, outcome) of an answer as its client reads it."""
     status, headers, body = answer
-    outcome = "ok" if status == 200 else json.loads(body)["error"]["kind"]
-    return headers.get("hearth-call-id"), outcome
+    if status == 200:
+        return headers.get("hearth-call-id"), "ok"
+    error = json.loads(body)["error"]
+    # To a caller, code that does not load is a function's error like any other.
+    load = error["stage"] == "load" and error["kind"] == "function_error"
+    return headers.get("hearth-call-id"), "load_error" if load else error["kind"]

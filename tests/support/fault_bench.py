@@ -2,6 +2,7 @@
 """A hearthd with fail points, its processes by what they are, and what must hold after a death."""
 
 import collections
+import contextlib
 import http.client
 import json
 import os
@@ -65,7 +66,8 @@ class Bench(unittest.TestCase):
     def setUp(self):
         type(self).number += 1
         self.name = f"f{self.number}"
-        if self.hearth.process is None:  # the test before this one failed half-way
+        process = self.hearth.process
+        if process is None or process.poll() is not None:  # the test before this one failed
             self.hearth.start()
 
     def tearDown(self):
@@ -88,16 +90,26 @@ class Bench(unittest.TestCase):
         return [self.spawner()] if what == "spawner" else self.sandbox_pids(what)
 
     def kill(self, what):
-        """False: there is nobody of that kind at this step."""
-        pids = self.victims(what)
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        return bool(pids)
+        """All of that kind; waits for one, since a ledger's step does not stop the sandboxes."""
+        def killed():
+            count = 0
+            for pid in self.victims(what):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    count += 1
+            return count
+
+        until(killed, f"there is a {what}", 10)
 
     # One cell
 
+    def asleep(self):
+        return status_of(self.hearth.process.pid).get("State", "").startswith("S")
+
     def stop_at(self, step, request, *args):
         """The request on a thread of its own, once it has come to the step."""
+        all_records(self.hearth, self.name)  # the ledger's thread has nothing left to do
+        until(self.asleep, "nor has the loop")
         self.points.arm(step)
         client = Background(request, *args)
         self.points.await_reached()
