@@ -102,9 +102,12 @@ Task<std::optional<Failure>> Spawner::remove(uint64_t id) {
   co_return failure_in(answer);
 }
 
-void Spawner::discard(uint64_t id) {
+void Spawner::discard(uint64_t id) try {
   client_.remove(id);
   flush_later();
+} catch (const sys::Error& error) {
+  // Called as frames unwind, so it must not throw. A spawner that is gone took its sandboxes along.
+  sys::log::warning("sandbox is not discarded", {{"sandbox", id}, {"error", error.what()}});
 }
 
 Task<std::optional<Failure>> Spawner::prune(std::string tenant, std::string function) {
