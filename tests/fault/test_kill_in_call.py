@@ -30,20 +30,6 @@ RECORD_FROM = list(STEPS).index("call.claimed")
 
 
 class Call(Bench):
-    extra = "timeout_ms = 30000\n[http]\n"
-
-    def deploy(self):
-        self.hearth.python(self.name, "def handle(event, context):\n    return event\n",
-                           self.extra, verify=False)
-
-    def call(self, body=b'"x"'):
-        return self.hearth.api(
-            "POST", f"/v1/tenants/default/functions/{self.name}/invocations", body)
-
-    def answers(self):
-        status, _, body = self.call()
-        return status == 200 and body.strip() == b'"x"'
-
     def cell(self, step, victim):
         self.deploy()
         # Of those that call.sent does not stop, a program has to be still there.
@@ -73,7 +59,7 @@ class Exec(Call):
     title = "call of exec"
 
     def deploy(self):
-        self.hearth.shell(self.name, EXEC, self.extra, verify=False)
+        self.hearth.shell(self.name, EXEC, verify=False)
 
 
 class DurabilityHost(Call):
