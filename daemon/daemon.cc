@@ -174,6 +174,7 @@ class Daemon {
     spawner.purge(kPurgeRequest);
     deployer_.clean_up();
     ledger_.start();
+    loop_.make_threads();
   }
 
   // Says when the ledger stops taking records, and when it goes on.

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/loop/loop.h"
 
+#include <cstdlib>
+#include <future>
+#include <system_error>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "sandbox/sys/error.h"
 
@@ -11,6 +16,22 @@ namespace {
 // libuv returns negated errno values.
 void check_uv(int rc, const char* call) {
   if (rc < 0) throw sys::Error(call, {}, -rc);
+}
+
+// As many as libuv will make, alive at the same time. Returns an errno, or 0.
+int try_threads(int count) {
+  std::promise<void> over;
+  std::shared_future<void> wait = over.get_future().share();
+  std::vector<std::thread> threads;
+  int error = 0;
+  try {
+    for (int i = 0; i < count; ++i) threads.emplace_back([wait] { wait.wait(); });
+  } catch (const std::system_error& refused) {
+    error = refused.code().value();
+  }
+  over.set_value();
+  for (std::thread& thread : threads) thread.join();
+  return error;
 }
 
 }  // namespace
@@ -36,6 +57,18 @@ Loop::~Loop() {
 
 void Loop::run() {
   uv_run(&uv_, UV_RUN_DEFAULT);
+}
+
+void Loop::make_threads() {
+  constexpr int kLibuvsNumber = 4;
+  const char* asked = std::getenv("UV_THREADPOOL_SIZE");
+  int count = asked ? std::atoi(asked) : kLibuvsNumber;
+  if (int error = try_threads(count)) throw sys::Error("start threads", "thread pool", error);
+  auto first = std::make_unique<uv_work_t>();
+  check_uv(uv_queue_work(
+               &uv_, first.get(), [](uv_work_t*) {}, [](uv_work_t* work, int) { delete work; }),
+           "uv_queue_work");
+  (void)first.release();  // the callback's
 }
 
 void Loop::ring() {

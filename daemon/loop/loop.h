@@ -24,6 +24,10 @@ class Loop {
   void run();
   void stop() { uv_stop(&uv_); }
 
+  // The threads that offload() uses. libuv would make them when the first work comes, and abort the
+  // process if the host then has none left; here that is an error that can be told, at the start.
+  void make_threads();
+
   uv_loop_t* uv() { return &uv_; }
   TimerQueue& timers() { return *timers_; }
 
