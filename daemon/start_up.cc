@@ -114,7 +114,8 @@ void drop_privileges(const Identity& identity) {
   sys::check(::syscall(SYS_capset, &header, none), "capset");
   sys::check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
   // From here on no privilege can be regained.
-  ::umask(022);
+  // Registry, ledger and logs are nobody else's to read; bundles set their modes themselves.
+  ::umask(077);
 }
 
 }  // namespace hearth::daemon
