@@ -42,6 +42,7 @@ std::string check_cgroups(const Config& config) {
   for (std::string_view name : sandbox::cgroup::kNeeded) {
     if (!sandbox::cgroup::has_controller(path, name)) missing += fmt::format(" {}", name);
   }
+  if (sandbox::cgroup::is_withheld(path)) missing += " delegation";
   if (missing.empty()) return fmt::format("{} has every controller", path);
   if (config.limits == sandbox::LimitsMode::kBestEffort) {
     return fmt::format("{} lacks{}; limits are kept by weaker means, which status and records name",

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include <algorithm>
 #include <iterator>
@@ -89,16 +90,23 @@ std::string choose(const std::vector<std::string>& found, LimitsMode mode,
   return enable;
 }
 
+bool has_attribute(const std::string& path, const char* name) {
+  return ::getxattr(path.c_str(), name, nullptr, 0) > 0;
+}
+
 // The cgroup that was delegated to us, cleared of processes.
 std::string delegated(const std::string& mount) {
   std::string own = own_path();
   std::string path = own == "/" ? mount : mount + own;
   std::string tail = std::string("/") + kSupervisor;
   // A second instance in the same unit, or systemd's DelegateSubgroup=.
-  if (path.size() > tail.size() && path.ends_with(tail)) {
-    return path.substr(0, path.size() - tail.size());
-  }
+  bool cleared = path.size() > tail.size() && path.ends_with(tail);
+  if (cleared) path.resize(path.size() - tail.size());
   // Before anything is moved, so that a refused start changed nothing.
+  if (is_withheld(path)) {
+    throw sys::Error("systemd did not delegate (Delegate=yes in a unit) the cgroup", path, EPERM);
+  }
+  if (cleared) return path;
   (void)choose(controllers(path), LimitsMode::kStrict, path);
   if (own == "/") return path;  // the root may hold processes, and those are not ours to move
   make(path + tail);
@@ -155,6 +163,13 @@ std::vector<std::string> controllers(const std::string& path) {
 bool has_controller(const std::string& path, std::string_view name) {
   std::vector<std::string> found = controllers(path);
   return std::find(found.begin(), found.end(), name) != found.end();
+}
+
+bool is_withheld(const std::string& path) {
+  // The names that systemd gives, as its own and, since 251, for everybody.
+  bool kept =
+      has_attribute(path, "trusted.invocation_id") || has_attribute(path, "user.invocation_id");
+  return kept && !has_attribute(path, "trusted.delegate") && !has_attribute(path, "user.delegate");
 }
 
 void enable_controllers(int directory, LimitsMode mode, const std::string& path) {

@@ -23,6 +23,9 @@ std::vector<std::string> controllers(const std::string& path);
 // Whether files like memory.max exist in the children of `path` once enabled.
 bool has_controller(const std::string& path, std::string_view name);
 
+// Whether systemd made the cgroup for a unit and kept it: it may take away any controller again.
+bool is_withheld(const std::string& path);
+
 // The controllers without which a sandbox' limits cannot be enforced.
 inline constexpr std::string_view kNeeded[] = {"cpu", "memory", "pids"};
 
@@ -31,8 +34,8 @@ inline constexpr std::string_view kNeeded[] = {"cpu", "memory", "pids"};
 //
 // Strict: below this process' own cgroup, which must be delegated to it; every process in there
 // moves to its child `supervisor`, since the kernel allows no processes beside enabled controllers.
-// Throws sys::Error(ENOTSUP) naming the controllers that are missing.
-// Best effort: below the mount, whatever the controllers.
+// Throws sys::Error(ENOTSUP) naming the controllers that are missing, or EPERM when systemd keeps
+// it. Best effort: below the mount, whatever the controllers.
 std::string prepare_base(LimitsMode mode, const std::string& instance_name);
 
 // Writes `value` to the file `name` in the cgroup `directory`; `path` is its name in the error.
