@@ -54,6 +54,7 @@ Meter::Meter(Services& services, const Call& call, const registry::Version& vers
   if (slot_ == nullptr) return;
 
   worker_.begin_counters(base_);
+  worker_.set_slot(slot_);
   ledger::LogStore& logs = services.logs;
   worker_.set_log(
       [&logs, tenant = call.tenant, function = call.function, id = call.id,
@@ -106,6 +107,7 @@ Record Meter::finish(Outcome outcome, uint64_t out_bytes) {
     on_disk_ = std::make_shared<loop::Event>(services_.loop);
     services_.ledger.when_committed(slot_, [event = on_disk_] { event->set(); });
   }
+  worker_.set_slot(nullptr);
   services_.ledger.finish(slot_);
   if (copy.log_bytes != 0) services_.logs.end_call(copy.tenant, copy.function, call_);
   worker_.set_log(nullptr, 0);

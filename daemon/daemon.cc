@@ -69,7 +69,8 @@ ApiOptions api_options(const Config& config, const Identity& identity) {
   return options;
 }
 
-// What the cgroup of a call that was running when hearthd died still tells.
+// What the cgroup of a call that was running when hearthd died still tells, if it is still there:
+// systemd removes those of a service that died.
 void read_leftover(ledger::Record& record, const std::string& cgroup_base) {
   std::string tenant = fmt::format("{}/tenants/{}", cgroup_base, record.tenant);
   CpuCounters cpu;
@@ -83,8 +84,6 @@ void read_leftover(ledger::Record& record, const std::string& cgroup_base) {
     record.cpu_user_us = cpu.user_us - record.cpu_user_base_us;
   if (cpu.system_us > record.cpu_system_base_us)
     record.cpu_system_us = cpu.system_us - record.cpu_system_base_us;
-  // When it ended is unknown; that it ran is charged by its CPU time, the least that it can have
-  // taken.
   record.run_us = record.cpu_user_us + record.cpu_system_us;
   record.total_us = record.queue_us + record.init_us + record.run_us;
   bill(record);

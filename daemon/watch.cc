@@ -11,8 +11,9 @@ constexpr std::chrono::milliseconds kPeriod(10);
 
 void check_cpu(Worker& worker) {
   const Budget& budget = worker.budget();
-  if (budget.cpu_us == 0) return;
   CpuCounters cpu = read_cpu(worker.descriptors());
+  worker.saw_cpu(cpu);
+  if (budget.cpu_us == 0) return;
   if (cpu.user_us + cpu.system_us - worker.cpu_base_us() > budget.cpu_us)
     worker.end_call(End::kCpuExceeded);
 }

@@ -12,7 +12,7 @@
 
 #include "daemon/channel.h"
 #include "daemon/counters.h"
-#include "daemon/ledger/record.h"
+#include "daemon/ledger/inflight_table.h"
 #include "daemon/loop/event.h"
 #include "daemon/loop/loop.h"
 #include "daemon/loop/poll.h"
@@ -146,6 +146,9 @@ class Worker {
   // A call begins with the CPU counters at `base` and a new peak of memory. Where the kernel has no
   // counter of that, what the watch saw is the peak.
   void begin_counters(const CpuCounters& base);
+  // Where a call's CPU time is kept as it is seen, for the case that this process is killed.
+  void set_slot(ledger::Slot* slot) { slot_ = slot; }
+  void saw_cpu(const CpuCounters& cpu);
   void saw_memory(uint64_t bytes) { memory_seen_ = std::max(memory_seen_, bytes); }
   std::pair<uint64_t, ledger::MemorySource> memory_peak() const;
 
@@ -222,6 +225,7 @@ class Worker {
 
   Budget budget_;
   uint64_t cpu_base_us_ = 0;
+  ledger::Slot* slot_ = nullptr;
   uint64_t memory_idle_ = 0,
            memory_seen_ = 0;  // best effort: parked, and highest sample of the call
   bool peak_resets_ = false;  // memory.peak can be reset through our descriptor

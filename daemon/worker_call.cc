@@ -134,6 +134,12 @@ void Worker::begin_counters(const CpuCounters& base) {
   }
 }
 
+void Worker::saw_cpu(const CpuCounters& cpu) {
+  if (slot_ == nullptr) return;
+  slot_->seen_cpu_user_us.store(cpu.user_us, std::memory_order_relaxed);
+  slot_->seen_cpu_system_us.store(cpu.system_us, std::memory_order_relaxed);
+}
+
 std::pair<uint64_t, ledger::MemorySource> Worker::memory_peak() const {
   if (descriptors_.memory_peak) {
     uint64_t bytes = read_value(descriptors_.memory_peak.get());

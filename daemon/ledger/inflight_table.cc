@@ -210,6 +210,8 @@ void InflightTable::claim(Slot& slot, const Record& identity) const {
   slot.claimed_crc = crc32c(&slot.claimed, sizeof(Record));
   std::memcpy(&slot.record, &identity, sizeof(Record));
   slot.record_crc = 0;
+  slot.seen_cpu_user_us.store(0, std::memory_order_relaxed);
+  slot.seen_cpu_system_us.store(0, std::memory_order_relaxed);
   sys::fail_point("table.claiming");
   slot.state.store(SlotState::kRunning, std::memory_order_release);
 }

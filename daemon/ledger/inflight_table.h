@@ -25,6 +25,9 @@ class alignas(64) Slot {
   std::atomic<SlotState> state;
   uint32_t claimed_crc, record_crc;
   Record claimed, record;
+  // What was last seen of the sandbox' CPU counters while the call ran: systemd removes the cgroups
+  // of a service that died, and the counters with them. Outside the checksums, since it changes.
+  std::atomic<uint64_t> seen_cpu_user_us, seen_cpu_system_us;
 };
 
 static_assert(std::is_trivially_copyable_v<Record>);

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "daemon/ledger/calls_db.h"
@@ -11,6 +12,20 @@
 #include "sandbox/sys/error.h"
 
 namespace hearth::ledger {
+namespace {
+
+// The CPU time that was seen in time. When the call ended is unknown; that it ran is charged by it,
+// the least that it can have taken.
+void take_seen(Record& record, const Slot& slot) {
+  uint64_t user_us = slot.seen_cpu_user_us.load(std::memory_order_relaxed);
+  uint64_t system_us = slot.seen_cpu_system_us.load(std::memory_order_relaxed);
+  record.cpu_user_us = std::max(user_us, record.cpu_user_base_us) - record.cpu_user_base_us;
+  record.cpu_system_us = std::max(system_us, record.cpu_system_base_us) - record.cpu_system_base_us;
+  record.run_us = record.cpu_user_us + record.cpu_system_us;
+  record.total_us = record.queue_us + record.init_us + record.run_us;
+}
+
+}  // namespace
 
 struct Ledger::State {
   explicit State(const Options& o)
@@ -88,6 +103,7 @@ size_t Ledger::recover(const std::function<void(Record&)>& read_counters) {
     Slot& slot = s.table.slot(index);
     // Not `record`: it may be half filled in.
     slot.record = slot.claimed;
+    take_seen(slot.record, slot);
     if (s.table.same_boot()) read_counters(slot.record);
     slot.record.outcome = Outcome::kInterrupted;
     bill(slot.record);

@@ -55,7 +55,8 @@ class Ledger {
   };
   const Found& found() const;
 
-  // Calls that a dead hearthd left running. `read_counters` fills cpu, memory and times from what
+  // Calls that a dead hearthd left running. They have the CPU time that was seen while they ran;
+  // `read_counters` fills cpu, memory and times from what
   // still exists (it is not called when the host was started anew since: then nothing does); each
   // then becomes a record with outcome interrupted, billed by what is filled in. Returns how many.
   // Before start().
