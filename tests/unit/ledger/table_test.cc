@@ -244,6 +244,24 @@ TEST_F(TableTest, TakesAnotherNumberOfSlotsWithoutLosingAny) {
   EXPECT_EQ(ledger.calls(query).size(), 201u);
 }
 
+TEST_F(TableTest, ACallOfADeadDaemonHasTheCpuTimeThatWasSeenWithoutItsCgroup) {
+  Record running = a_record();
+  running.cpu_user_base_us = 100;
+  running.cpu_system_base_us = 5000;
+  leave(running, a_record());
+  {
+    InflightTable table(path("inflight"), 64);
+    table.slot(0).seen_cpu_user_us = 2'000'100;
+    table.slot(0).seen_cpu_system_us = 4000;  // never below zero
+  }
+  Ledger ledger(options());
+  EXPECT_EQ(ledger.recover([](Record&) {}), 1u);
+  Record record = *ledger.call(running.id);
+  EXPECT_EQ(record.cpu_user_us, 2'000'000u);
+  EXPECT_EQ(record.cpu_system_us, 0u);
+  EXPECT_EQ(record.run_us, 2'000'000u);
+}
+
 TEST_F(TableTest, AfterAnotherBootNoCounterIsAskedFor) {
   Record running = a_record();
   leave(running, a_record());
