@@ -162,7 +162,9 @@ Task<void> Fleet::recycle(SandboxId id) {
   sys::fail_point("recycle.asked");
   auto failure = co_await sandbox.worker->recycle(options_.recycle_limit);
   sys::fail_point("recycle.done");
-  if (!failure && !sandbox.worker->dead() && grew(sandbox)) sandbox.stopping = true;
+  // A program that ended without waiting for its call would answer that one with what it said now.
+  bool stale = !failure && sandbox.worker->server_ended();
+  if (stale || (!failure && !sandbox.worker->dead() && grew(sandbox))) sandbox.stopping = true;
   // The code loaded before, so what failed is this sandbox, not the function.
   started(sandbox, std::move(failure), Blame::kSandbox);
 }

@@ -125,8 +125,8 @@ class Worker {
   // What was in /tmp; nullopt when hearth-init does not answer within the limit.
   loop::Task<std::optional<sandbox::control::Probed>> probe(std::chrono::milliseconds limit);
 
-  // The processes that must outlive a call are alive.
-  bool fit() const { return !dead_ && !control_lost_ && (!zygote_ || !zygote_->exited); }
+  // The process that takes the next call has ended.
+  bool server_ended() const { return server_ && server_->exited; }
 
   // The process that takes the next call spoke out of turn.
   bool has_unasked() const {

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -23,6 +24,9 @@ constexpr size_t kParentsMax = 32768;
 constexpr int kPurgeTriesMax = 2000;
 constexpr timespec kPurgeStep = {0, 1'000'000};
 constexpr int kDepthMax = 16;
+// As long as an orphaned spawner gives its sandboxes to die, and more.
+constexpr int kLockTriesMax = 2000;
+constexpr timespec kLockStep = {0, 10'000'000};
 
 std::string parent_of(const std::string& tenant, const std::string& function) {
   if (function.empty()) return fmt::format("{}/{}/generic", kTenants, tenant);
@@ -34,10 +38,19 @@ sys::Fd open_group(int base, const std::string& path) {
   return sys::Fd(sys::check(fd, "open cgroup", path));
 }
 
+// One spawner at a time: that of a hearthd which was killed may still have requests to read, and
+// kills its sandboxes by names that the next one gives again.
 sys::Fd open_base(const std::string& base) {
   if (::mkdir(base.c_str(), 0755) < 0 && errno != EEXIST) sys::check(-1, "mkdir", base);
-  int fd = ::open(base.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
-  return sys::Fd(sys::check(fd, "open cgroup", base));
+  int fd = ::open(base.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  sys::Fd directory(sys::check(fd, "open cgroup", base));
+  for (int tries = 0; ::flock(fd, LOCK_EX | LOCK_NB) < 0; ++tries) {
+    if (errno != EWOULDBLOCK && errno != EINTR) sys::check(-1, "flock", base);
+    if (tries == kLockTriesMax)
+      throw sys::Error("flock", base + " (another hearth-spawner uses it)", EBUSY);
+    ::nanosleep(&kLockStep, nullptr);
+  }
+  return directory;
 }
 
 // The bandwidth as cpu.max wants it. Short periods keep a throttled call's pauses short; the kernel

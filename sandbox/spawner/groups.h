@@ -15,7 +15,8 @@ namespace hearth::sandbox::spawner {
 
 class Groups {
  public:
-  // `base` is made if missing. Strict: throws sys::Error when a controller cannot be enabled.
+  // `base` is made if missing, and locked; waits up to 20 s for another holder of the lock, then
+  // throws sys::Error. Strict: throws it too when a controller cannot be enabled.
   Groups(const std::string& base, LimitsMode mode);
 
   // Where a sandbox' processes live. It outlives this object: remove() ends it.

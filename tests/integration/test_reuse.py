@@ -173,8 +173,8 @@ class Reuse(unittest.TestCase):
             self.assertIn("'sleepers': 0,", message)
 
     def test_leftover_processes_end_with_their_call(self):
-        self.hearth.shell("leaves", "setsid sleep 31337 > /dev/null 2>&1 & echo done",
-                          self.section("sandbox"))
+        script = "cat > /dev/null\nsetsid sleep 31337 > /dev/null 2>&1 &\necho done"
+        self.hearth.shell("leaves", script, self.section("sandbox"))
         self.assertEqual(self.hearth.http("GET", "/fn/default/leaves")[2], b"done\n")
 
         def sleepers():

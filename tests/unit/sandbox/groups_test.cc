@@ -80,11 +80,10 @@ TEST_F(GroupsTest, WidensThePeriodForSmallShares) {
 
 TEST_F(GroupsTest, RefusesALimitThatHasNoFileInStrictMode) {
   for (const char* file : kFiles) {
-    Groups groups(base, LimitsMode::kStrict);
     std::string leaf = make_leaf();
     fs::remove(base + "/" + leaf + "/" + file);
     try {
-      groups.set_limits(leaf, Limits{});
+      Groups(base, LimitsMode::kStrict).set_limits(leaf, Limits{});
       FAIL() << file;
     } catch (const sys::Error& error) {
       EXPECT_EQ(error.object(), leaf + "/" + file);
