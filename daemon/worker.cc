@@ -283,11 +283,15 @@ Task<std::optional<StartFailure>> Worker::await_hello(Limit limit) {
   }
 }
 
-// The channel is closed. How the process ended comes from hearth-init, a moment later.
+// The channel is closed, or carries no frames. How the process ended comes from hearth-init, a
+// moment later; one that lives on without a channel is not worth the rest of its time.
 Task<StartFailure> Worker::ended_early(Process& process, const char* step, std::string_view when) {
+  arm(Clock::now() + std::chrono::seconds(1));
   while (!process.exited && !dead_ && !control_lost_ && !expired_) co_await next_change();
+  timer_.disarm();
   drain_logs();
-  std::string how = process.exited ? how_it_ended(process.wait_status) : "the process ended";
+  std::string how = process.exited ? how_it_ended(process.wait_status)
+                                   : "the process closed its channel or sent what is no frame";
   co_return StartFailure{{step, template_.argv[0], ECONNRESET},
                          true,
                          "LoadError",
