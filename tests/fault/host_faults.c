@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Preloaded into hearthd by tests/fault/test_disk_and_clock.py: a disk that refuses the ledger's
-// writes, and a wall clock that is set. HEARTH_HOST_FAULTS names a file of two numbers that the test changes:
+// Preloaded into hearthd by test_disk_and_clock.py: a disk that refuses the ledger, and
+// a wall clock that is set. HEARTH_HOST_FAULTS names a file of two numbers that the test changes:
 // the errno of each write (0: none), and the seconds by which the clock is off.
 #define _GNU_SOURCE
 #include <dlfcn.h>
