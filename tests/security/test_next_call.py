@@ -46,6 +46,15 @@ class NextCall(Attacks):
             self.assertRegex(found.detail, "nothing|ENOENT|ECONNREFUSED")
 
 
+    def test_loopbacks_counters_carry_within_a_sandbox_as_the_threat_model_says(self):
+        counted = {}
+        for mode in MODES:
+            self.inside("carry.bytes_on_loopback", 1000, function=mode)
+            counted[mode] = int(self.inside("carry.bytes_on_loopback", function=mode).detail)
+        self.assertGreaterEqual(min(counted["sandbox"], counted["process"]), 1000)
+        self.assertEqual(counted["never"], 0)
+
+
 for each in carry.CARRIERS:
     for reuse in MODES:
         finds = "finds" if reuse == "process" and each in CARRIES else "finds_no"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attacks of a program that is its own runtime: the protocol in the wrong order."""
+"""Attacks of a program that is its own runtime: the protocol in the wrong order, at start."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -S
 # SPDX-License-Identifier: Apache-2.0
-"""A program that speaks the protocol as its own runtime, wrongly in the way it is told."""
+"""A program that speaks the channel's protocol as its own runtime, wrongly as its name says."""
 
 import array
 import os
