@@ -166,17 +166,20 @@ class LedgerWithDurabilityHost(Ledger):
 class Clock(Case):
     """The wall clock is set while calls run: durations and deadlines do not follow it."""
 
+    def runs(self):
+        return json.loads(self.hearth.api("GET", "/v1/status")[2])["sandboxes"]["running"] > 0
+
     def test_steps_change_neither_durations_nor_deadlines_nor_order(self):
         self.hearth.python("nap", "import time\ndef handle(event, context):\n"
-                           "    time.sleep(0.3)\n", "timeout_ms = 20000\n[http]\n")
+                           "    time.sleep(2)\n", "timeout_ms = 60000\n[http]\n")
         self.hearth.python("late", "import time\ndef handle(event, context):\n"
                            "    time.sleep(60)\n", "timeout_ms = 700\n[http]\n")
         self.hearth.http("POST", "/fn/default/nap")
         ids = []
-        for offset in (86400, -86400, 3600, -7, 0):
+        for offset in (86400, -86400, 0):
             call = Background(self.hearth.http, "POST", "/fn/default/nap")
             late = Background(self.hearth.http, "POST", "/fn/default/late")
-            until(lambda: self.hearth.json("status")["sandboxes"]["running"] == 2, "both run")
+            until(self.runs, "one of them runs")
             self.set(clock_offset_s=offset)
             status, headers, _ = call.result()
             self.assertEqual(status, 200)
@@ -184,10 +187,10 @@ class Clock(Case):
             self.assertEqual(seen(late.result())[1], "timeout")
         records = {record["id"]: record for record in all_records(self.hearth, "nap")}
         for call in ids:
-            self.assertTrue(300_000 <= records[call]["run_us"] < 20_000_000, records[call])
-            self.assertLess(records[call]["total_us"], 60_000_000)
+            self.assertTrue(2_000_000 <= records[call]["run_us"] < 60_000_000, records[call])
+            self.assertLess(records[call]["total_us"], 120_000_000)
         for record in all_records(self.hearth, "late"):
-            self.assertTrue(700_000 <= record["run_us"] < 20_000_000, record)
+            self.assertTrue(700_000 <= record["run_us"] < 60_000_000, record)
         # Ids never run backwards, so a list by id is in the order in which calls were made.
         self.assertEqual(ids, sorted(ids))
         listed = [record["id"] for record in all_records(self.hearth, "nap")]
