@@ -41,7 +41,8 @@ class Limits(unittest.TestCase):
         self.check(self.hearth.call("tight", "allocate_in_child"), 502, "out_of_memory")
 
     def test_the_peak_says_that_it_is_the_sandbox_s_since_this_kernel_cannot_reset_it(self):
-        kernel = tuple(map(int, pathlib.Path("/proc/sys/kernel/osrelease").read_text().split(".")[:2]))
+        release = pathlib.Path("/proc/sys/kernel/osrelease").read_text()
+        kernel = tuple(map(int, release.split(".")[:2]))
         self.assertLess(kernel, (6, 12))
         first = self.hearth.call("steady", "allocate", mb=24)[2]
         then = self.hearth.call("steady", "sleep", seconds=0)[2]
