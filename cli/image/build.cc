@@ -92,6 +92,8 @@ class Partial {
   int folder() const { return folder_.get(); }
   void publish() {
     sys::check(::fchmod(folder_.get(), 0755), "chmod", name_);
+    // What has its name is whole, also after a loss of power.
+    sys::check(::syncfs(folder_.get()), "syncfs", name_);
     store_.publish(name_);
     published_ = true;
   }
@@ -236,7 +238,9 @@ void bootstrap(const Recipe& recipe, const ImageOrder& order, int folder, Stages
       // Only root may enter the folder while the image is made.
       "--aptopt=APT::Sandbox::User \"root\"", "--dpkgopt=path-exclude=/usr/share/doc/*",
       "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
-      "--dpkgopt=path-exclude=/usr/share/locale/*"};
+      "--dpkgopt=path-exclude=/usr/share/locale/*",
+      // The image is synced once, when it is whole.
+      "--dpkgopt=force-unsafe-io"};
   std::string packages = fmt::format("{}", fmt::join(all_packages(recipe, order), ","));
   if (!packages.empty()) argv.push_back("--include=" + packages);
   argv.push_back("--");

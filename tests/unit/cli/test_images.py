@@ -116,6 +116,7 @@ class Images(Case):
         with open(self.rootfs("arguments")) as file:
             arguments = file.read().split()
         self.assertIn("--include=python3,python3-pil", arguments)
+        self.assertIn("--dpkgopt=force-unsafe-io", arguments)
         self.assertEqual(arguments[-2:], ["trixie", "/mnt/rootfs"])
 
     def test_the_stages_are_shown(self):
