@@ -192,11 +192,10 @@ class Daemon {
 
   // First signal: no new work, finish what runs. Second: kill what runs.
   void stop() {
-    if (services_.draining) {
+    if (server_.draining()) {
       sys::log::warning("stopping at once");
       return finish(EXIT_SUCCESS);
     }
-    services_.draining = true;
     ::sd_notify(0, "STOPPING=1");
     sys::log::info("stopping: calls in flight finish", {{"running", fleet_.counts().running}});
     tasks_.add(drain());
@@ -204,6 +203,13 @@ class Daemon {
 
   Task<void> drain() {
     server_.begin_drain();
+    // Who connected before this has asked, or is about to; later ones wait in the listening socket,
+    // if it is systemd's, for the next hearthd.
+    for (auto waited = kPeriod; server_.expects_requests() && waited <= kArrivalMax;
+         waited += kPeriod)
+      co_await loop::Sleep(loop_, kPeriod);
+    services_.draining = true;
+    server_.close_idle();
     fleet_.drain();
     auto limit = std::chrono::milliseconds(config_.drain_ms_max);
     bool done = (co_await loop::with_deadline(loop_, all_finished(), limit)).has_value();
@@ -242,6 +248,8 @@ class Daemon {
     loop_.stop();
   }
 
+  // How long the request of a client that has connected may take to arrive once a stop began.
+  static constexpr std::chrono::milliseconds kArrivalMax{1000}, kPeriod{20};
   static constexpr uint64_t kPurgeRequest = ~uint64_t{0};
 
   Config config_;

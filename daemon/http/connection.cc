@@ -2,6 +2,7 @@
 #include "daemon/http/connection.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,6 +65,12 @@ void Connection::start(std::list<Connection>::iterator self) {
   serve_.start(shared_.loop, &finished_);
 }
 
+bool Connection::expects_request() const {
+  if (!idle()) return false;
+  int unread = 0;
+  return !answered_ || (::ioctl(fd_.get(), FIONREAD, &unread) == 0 && unread > 0);
+}
+
 void Connection::doom() {
   shared_.loop.wake(doomed_);
 }
@@ -94,6 +101,7 @@ loop::Task<void> Connection::serve() {
       account();
       if (!response.stream) response = cap(std::move(response));
     }
+    answered_ = true;
     keep_alive = parser_.keep_alive() && !shared_.draining;
     if (response.stream) {
       if (request_.version_minor == 0) keep_alive = false;  // its end is the connection's

@@ -33,6 +33,8 @@ class Connection {
 
   void start(std::list<Connection>::iterator self);
   bool idle() const { return waiting_for_ == Wait::kIdle; }
+  // Idle, but a request is on its way: one was sent and not read yet, or the client has just come.
+  bool expects_request() const;
   void doom();  // destroys it from the loop, not from here
 
  private:
@@ -86,6 +88,7 @@ class Connection {
   uint64_t progress_ = 0;   // bytes moved in this period
   Wait waiting_for_ = Wait::kNothing;
   bool handling_ = false;
+  bool answered_ = false;  // at least once
   bool lingering_ = false;
 
   sys::Fd fd_;  // closed after poll_

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/http/error.h"
@@ -82,9 +83,20 @@ void Server::begin_drain() {
   shared_->draining = true;
   shared_->listeners.clear();
   for (Connection& connection : shared_->connections) {
-    if (connection.idle()) connection.doom();
+    if (connection.idle() && !connection.expects_request()) connection.doom();
   }
   if (shared_->connections.empty()) shared_->drained.set();
+}
+
+bool Server::expects_requests() const {
+  const auto& all = shared_->connections;
+  return std::any_of(all.begin(), all.end(), [](const auto& one) { return one.expects_request(); });
+}
+
+void Server::close_idle() {
+  for (Connection& connection : shared_->connections) {
+    if (connection.idle()) connection.doom();
+  }
 }
 
 bool Server::draining() const {

@@ -60,9 +60,11 @@ class Server {
   void listen_unix(const std::string& path, mode_t mode, std::optional<gid_t> group = std::nullopt);
   void adopt_listener(sys::Fd fd);  // a listening stream socket, from systemd
 
-  // Closes the listeners and idle connections; the others are closed after the answer they wait
-  // for.
+  // Closes the listeners, and the connections that expect no request; the others are closed after
+  // the answer they wait for.
   void begin_drain();
+  bool expects_requests() const;
+  void close_idle();  // after begin_drain(): who has still sent nothing
   bool draining() const;
   loop::Event::Wait drained();  // resumes when no connection is left after begin_drain()
 

@@ -194,6 +194,21 @@ TEST(Server, DrainsBusyConnectionsAndClosesIdleOnes) {
   EXPECT_TRUE(server.drained);
 }
 
+TEST(Server, ServesWhoConnectedBeforeADrainAndAskedAfterIt) {
+  ServerThread server;
+  Client asks(server.port()), silent(server.port());
+  ASSERT_TRUE(server.wait_for([](const Counters& c) { return c.connections_open == 2; }));
+  server.on_loop([](Server& s) { s.begin_drain(); });
+  Answer answer = asks.get("/hello");
+  EXPECT_EQ(answer.body, "hello");
+  EXPECT_EQ(answer.header("Connection"), "close");
+  EXPECT_TRUE(asks.at_end());
+  EXPECT_FALSE(server.drained);
+  server.on_loop([](Server& s) { s.close_idle(); });
+  EXPECT_TRUE(silent.at_end());
+  ASSERT_TRUE(server.wait_for([](const Counters& c) { return c.connections_open == 0; }));
+}
+
 struct Folder {
   Folder() : path(testing::TempDir() + "/hearth-http-" + std::to_string(::getpid())) {
     std::filesystem::create_directory(path);
