@@ -111,7 +111,7 @@ void Metrics::call_finished(const ledger::Record& record) {
   log_bytes_ += record.log_bytes;
   uint64_t cpu_us = record.cpu_user_us + record.cpu_system_us;
   cpu_us_ += cpu_us;
-  gb_ms_ += record.gb_ms;
+  mb_ms_ += record.memory_mb * record.billed_ms;
   Totals& totals = functions_[fmt::format("{}/{}", record.tenant, record.function)];
   ++totals.calls;
   totals.cpu_us += cpu_us;
@@ -160,7 +160,8 @@ std::string Metrics::expose(const Sources& sources) const {
   single(out, "hearth_call_log_bytes_total", "counter",
          "Bytes that functions printed, kept or not.", log_bytes_);
   single(out, "hearth_call_cpu_microseconds_total", "counter", "CPU time of calls.", cpu_us_);
-  single(out, "hearth_call_gb_milliseconds_total", "counter", "Billed memory times time.", gb_ms_);
+  single(out, "hearth_call_gb_milliseconds_total", "counter", "Billed memory times time.",
+         ledger::gb_ms_of(mb_ms_));
   expose_pool(out, sources.pool);
   expose_ledger(out, sources.ledger);
   expose_http(out, sources.http);

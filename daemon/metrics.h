@@ -54,7 +54,7 @@ class Metrics {
   std::array<uint64_t, 3> by_start_{};
   std::array<uint64_t, 2> by_trigger_{};
   Histogram run_, queue_;
-  uint64_t in_bytes_ = 0, out_bytes_ = 0, log_bytes_ = 0, cpu_us_ = 0, gb_ms_ = 0;
+  uint64_t in_bytes_ = 0, out_bytes_ = 0, log_bytes_ = 0, cpu_us_ = 0, mb_ms_ = 0;
   std::unordered_map<std::string, uint64_t> refused_;  // kinds are the program's own words
   std::unordered_map<std::string, Totals> functions_;  // "tenant/function"
 };

@@ -36,7 +36,7 @@ CREATE INDEX calls_of_function ON calls (tenant, function, id);
 CREATE INDEX calls_of_tenant ON calls (tenant, id);
 CREATE TABLE usage (
   tenant TEXT NOT NULL, function TEXT NOT NULL, day TEXT NOT NULL, outcome TEXT NOT NULL,
-  calls INTEGER NOT NULL, billed_ms INTEGER NOT NULL, gb_ms INTEGER NOT NULL,
+  calls INTEGER NOT NULL, billed_ms INTEGER NOT NULL, mb_ms INTEGER NOT NULL,
   cpu_us INTEGER NOT NULL, in_bytes INTEGER NOT NULL, out_bytes INTEGER NOT NULL,
   PRIMARY KEY (tenant, function, day, outcome)
 ) STRICT, WITHOUT ROWID;
@@ -54,7 +54,7 @@ constexpr const char* kInsert =
 constexpr const char* kAddUsage =
     "INSERT INTO usage VALUES (?,?,?,?,?,?,?,?,?,?) "
     "ON CONFLICT (tenant, function, day, outcome) DO UPDATE SET calls = calls + excluded.calls, "
-    "billed_ms = billed_ms + excluded.billed_ms, gb_ms = gb_ms + excluded.gb_ms, "
+    "billed_ms = billed_ms + excluded.billed_ms, mb_ms = mb_ms + excluded.mb_ms, "
     "cpu_us = cpu_us + excluded.cpu_us, in_bytes = in_bytes + excluded.in_bytes, "
     "out_bytes = out_bytes + excluded.out_bytes";
 constexpr const char* kPrune =
@@ -92,7 +92,10 @@ void add(UsageSums& sums, const Record& r) {
                      day_of(r.received_at_us), r.outcome}];
   sum.calls++;
   sum.billed_ms += r.billed_ms;
-  sum.gb_ms += r.gb_ms;
+  // Exactly: a record's gb_ms is rounded up, which for a short call can be most of it.
+  uint64_t mb_ms = 0;
+  if (__builtin_mul_overflow(uint64_t{r.memory_mb}, r.billed_ms, &mb_ms)) mb_ms = kNumberMax;
+  sum.mb_ms += std::min(mb_ms, kNumberMax);
   sum.cpu_us += r.cpu_user_us + r.cpu_system_us;
   sum.in_bytes += r.in_bytes;
   sum.out_bytes += r.out_bytes;
@@ -180,7 +183,7 @@ struct CallsDb::State {
     for (const auto& [key, sum] : sums) {
       const auto& [tenant, function, day, outcome] = key;
       statements->add_usage.run(tenant, function, day, name_of(outcome), sum.calls, sum.billed_ms,
-                                sum.gb_ms, sum.cpu_us, sum.in_bytes, sum.out_bytes);
+                                sum.mb_ms, sum.cpu_us, sum.in_bytes, sum.out_bytes);
     }
   }
 
@@ -261,7 +264,7 @@ std::vector<Usage> CallsDb::usage(const Query& query) {
   if (query.since_us > 0) filter.text("day >= ?", day_of(query.since_us));
   if (query.until_us > 0) filter.text("day <= ?", day_of(query.until_us - 1));
   sqlite::Statement row = state_->db.prepare(
-      "SELECT tenant, function, day, outcome, calls, billed_ms, gb_ms, cpu_us, in_bytes, out_bytes "
+      "SELECT tenant, function, day, outcome, calls, billed_ms, mb_ms, cpu_us, in_bytes, out_bytes "
       "FROM usage" +
       filter.where() + " ORDER BY tenant, function, day, outcome");
   filter.bind(row);
@@ -278,7 +281,8 @@ std::vector<Usage> CallsDb::usage(const Query& query) {
     Usage& sum = rows.back();
     sum.calls += number_in(row, 4);
     sum.billed_ms += number_in(row, 5);
-    sum.gb_ms += number_in(row, 6);
+    sum.mb_ms += number_in(row, 6);
+    sum.gb_ms = gb_ms_of(sum.mb_ms);
     sum.cpu_us += number_in(row, 7);
     sum.in_bytes += number_in(row, 8);
     sum.out_bytes += number_in(row, 9);

@@ -29,7 +29,9 @@ struct Query {
 
 struct Usage {
   std::string tenant, function, day;  // day: YYYY-MM-DD, UTC
-  uint64_t calls = 0, billed_ms = 0, gb_ms = 0, cpu_us = 0, in_bytes = 0, out_bytes = 0;
+  uint64_t calls = 0, billed_ms = 0, cpu_us = 0, in_bytes = 0, out_bytes = 0;
+  uint64_t mb_ms = 0;                                        // memory_mb * billed_ms of each call
+  uint64_t gb_ms = 0;                                        // of that sum, rounded up once
   std::vector<std::pair<std::string, uint64_t>> by_outcome;  // all but ok
 };
 

@@ -79,6 +79,11 @@ struct Record {
   uint64_t cpu_user_base_us = 0, cpu_system_base_us = 0;
 };
 
+// Rounded up.
+inline uint64_t gb_ms_of(uint64_t mb_ms) {
+  return mb_ms / 1024 + (mb_ms % 1024 != 0);
+}
+
 // Fills billed_ms and gb_ms from run, init and memory_mb.
 void bill(Record& record);
 

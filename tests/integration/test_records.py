@@ -14,6 +14,7 @@ import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from books import check_usage
 from instance import Instance
 from waiting import Background, until
 
@@ -24,7 +25,6 @@ FIELDS = {
     "memory_peak_bytes": int, "memory_peak_source": str, "cpu_user_us": int, "cpu_system_us": int,
     "throttled_us": int, "in_bytes": int, "out_bytes": int, "log_bytes": int, "limits": str,
 }
-SUMS = ("billed_ms", "gb_ms", "in_bytes", "out_bytes")
 # Burns CPU time in a grandchild whose parents are gone, then answers with what it used.
 BURNER = """
 import os, time
@@ -49,21 +49,6 @@ def handle(event, context):
 """
 
 
-def usage_of(records):
-    """What the usage table must show: a row per tenant, function and day."""
-    rows = {}
-    for record in records:
-        key = (record["tenant"], record["function"], record["received_at"][:10])
-        row = rows.setdefault(key, dict({name: 0 for name in SUMS}, calls=0, cpu_us=0, errors={}))
-        row["calls"] += 1
-        row["cpu_us"] += record["cpu_user_us"] + record["cpu_system_us"]
-        for name in SUMS:
-            row[name] += record[name]
-        if record["outcome"] != "ok":
-            row["errors"][record["outcome"]] = row["errors"].get(record["outcome"], 0) + 1
-    return rows
-
-
 class Case(unittest.TestCase):
     def check_arithmetic(self, record):
         self.assertEqual({name: type(value) for name, value in record.items()}, FIELDS)
@@ -77,13 +62,7 @@ class Case(unittest.TestCase):
         records = hearth.calls(limit=10000)
         for record in records:
             self.check_arithmetic(record)
-        self.assertEqual(len({record["id"] for record in records}), len(records))
-        shown = {}
-        for row in json.loads(hearth.api("GET", "/v1/usage")[2]):
-            key = row.pop("tenant"), row.pop("function"), row.pop("day")
-            self.assertNotIn(key, shown)
-            shown[key] = row
-        self.assertEqual(shown, usage_of(records))
+        check_usage(self, hearth, records)
         return records
 
 

@@ -3,7 +3,7 @@
 
 import json
 
-SUMS = ("billed_ms", "gb_ms", "in_bytes", "out_bytes")
+SUMS = ("billed_ms", "in_bytes", "out_bytes")
 # What a call can end in without having been given to a sandbox: then there is no record.
 REFUSALS = {"overloaded", "concurrency", "draining", "not_found", "bad_request"}
 
@@ -13,13 +13,17 @@ def usage_of(records):
     rows = {}
     for record in records:
         key = (record["tenant"], record["function"], record["received_at"][:10])
-        row = rows.setdefault(key, dict({name: 0 for name in SUMS}, calls=0, cpu_us=0, errors={}))
+        nothing = dict.fromkeys((*SUMS, "calls", "cpu_us", "mb_ms"), 0)
+        row = rows.setdefault(key, nothing | {"errors": {}})
         row["calls"] += 1
         row["cpu_us"] += record["cpu_user_us"] + record["cpu_system_us"]
+        row["mb_ms"] += record["memory_mb"] * record["billed_ms"]
         for name in SUMS:
             row[name] += record[name]
         if record["outcome"] != "ok":
             row["errors"][record["outcome"]] = row["errors"].get(record["outcome"], 0) + 1
+    for row in rows.values():  # rounded up once, not for each record
+        row["gb_ms"] = -(-row.pop("mb_ms") // 1024)
     return rows
 
 

@@ -118,13 +118,13 @@ void expect_usage_is_sum(Ledger& ledger, const std::vector<Record>& records) {
     auto& sum = sums[r.function];
     sum[0]++;
     sum[1] += r.billed_ms;
-    sum[2] += r.gb_ms;
+    sum[2] += r.memory_mb * r.billed_ms;
     sum[3] += r.outcome != Outcome::kOk;
   }
   for (const Usage& row : ledger.usage({})) {
     uint64_t errors = 0;
     for (const auto& [kind, count] : row.by_outcome) errors += count;
-    EXPECT_EQ((std::array<uint64_t, 4>{row.calls, row.billed_ms, row.gb_ms, errors}),
+    EXPECT_EQ((std::array<uint64_t, 4>{row.calls, row.billed_ms, row.mb_ms, errors}),
               sums[row.function]);
     sums.erase(row.function);
   }

@@ -186,7 +186,8 @@ TEST_F(LedgerTest, UsageIsTheSumOfTheRecords) {
   for (const Usage& row : rows) {
     calls += row.calls;
     EXPECT_EQ(row.billed_ms, row.calls * 2);
-    EXPECT_EQ(row.gb_ms, row.calls * 1);
+    // 2 ms at 128 MB are a quarter of a GB-ms each, which four calls share.
+    EXPECT_EQ(row.gb_ms, (row.calls * 2 * 128 + 1023) / 1024);
     EXPECT_EQ(row.cpu_us, row.calls * 1000);
     EXPECT_EQ(row.in_bytes, row.calls * 18);
     EXPECT_EQ(row.out_bytes, row.calls * 19);

@@ -223,7 +223,7 @@ TEST(RecordJson, StaysJsonWhateverTheNamesHold) {
 }
 
 TEST(UsageJson, NamesErrorsByKind) {
-  Usage usage{"t", "f", "2025-11-23", 9, 8, 7, 6, 5, 4, {{"timeout", 2}, {"crashed", 1}}};
+  Usage usage{"t", "f", "2025-11-23", 9, 8, 6, 5, 4, 7000, 7, {{"timeout", 2}, {"crashed", 1}}};
   nlohmann::json json = nlohmann::json::parse(to_json(usage));
   EXPECT_EQ(json["tenant"], "t");
   EXPECT_EQ(json["function"], "f");
