@@ -88,7 +88,8 @@ class Host(unittest.TestCase):
             self.assertTrue(lines[at - 1].startswith("#"), lines[at])
 
     def test_systemd_took_every_option_and_its_score_is_this(self):
-        self.assertEqual(run("systemd-analyze", "verify", UNIT_FILE, check=False).stderr, "")
+        done = run("systemd-analyze", "verify", "--man=no", UNIT_FILE, check=False)
+        self.assertEqual(done.stderr, "")
         for name, value in (("NoNewPrivileges", "yes"), ("ProtectSystem", "strict"),
                             ("ProtectHome", "yes"), ("PrivateTmp", "yes"),
                             ("DevicePolicy", "closed"), ("ProtectClock", "yes"),

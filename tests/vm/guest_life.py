@@ -83,10 +83,10 @@ class Life(unittest.TestCase):
         self.assertEqual((socket.group(), oct(socket.stat().st_mode & 0o777)), ("hearth", "0o660"))
 
     def test_a_restart_under_load_loses_no_request(self):
-        load = Load("/fn/default/first", clients=3)
         begin = time.time()
+        load = Load("/fn/default/first", clients=3)
         try:
-            until(lambda: len(load.answers) >= 3, "answers before", LIMIT_S)
+            until(lambda: len(load.answers) >= 10, "answers before", LIMIT_S)
             run("systemctl", "restart", UNIT)
             back = time.monotonic()
             until(lambda: load.answers[-1][0] > back, "answers after", LIMIT_S)

@@ -29,7 +29,7 @@ UNUSED = [
     *("modprobe@dm_mod.service", "modprobe@fuse.service", "sys-kernel-debug.mount"),
 ]
 KERNEL_OPTIONS = [
-    *("root=/dev/vda", "rw", "console=ttyS0", "quiet", "panic=-1"),
+    *("root=/dev/vda", "rw", "console=ttyS0", "quiet", "panic=-1", "systemd.show_status=true"),
     "no_timer_check",  # on a busy host the check fails, and the kernel stops with it
     *(f"systemd.mask={unit}" for unit in UNUSED),
 ]
