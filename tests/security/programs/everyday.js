@@ -27,10 +27,8 @@ if (!isMainThread) {
 async function workerThreads() {
   const shared = new SharedArrayBuffer(4);
   const workers = Array.from({length: 4}, () => new Worker(__filename, {workerData: shared}));
-  await Promise.all(workers.map(async (worker) => {
-    await once(worker, 'message');
-    await once(worker, 'exit');
-  }));
+  // Both from the start: a worker's exit can follow its message at once.
+  await Promise.all(workers.flatMap((worker) => [once(worker, 'message'), once(worker, 'exit')]));
   return new Int32Array(shared)[0];
 }
 
