@@ -19,7 +19,9 @@ static int handle(const hearth_event* event, hearth_reply* reply) {
 HEARTH_MAIN(handle)
 """
 BASE = "timeout_ms = 60000\nconcurrency_max = 4\nmemory_mb = 64\n"
-QUICK = "timeout_ms = 500\nconcurrency_max = 2\nmemory_mb = 64\ntmp_mb = 4\nprocesses_max = 16\n"
+SMALL = "concurrency_max = 2\nmemory_mb = 64\ntmp_mb = 4\nprocesses_max = 16\n"
+# Soon, for those that would go on for ever; for the others later than a busy host keeps them.
+SOON_MS, LATE_MS = 500, 60000
 
 # name -> (what it does, the outcomes that it may have)
 HOSTILE = {
@@ -74,9 +76,10 @@ def honest(include):
 def hostile():
     """name -> files; the reuse mode changes from one to the next."""
     out = {}
-    for number, (name, (body, _)) in enumerate(HOSTILE.items()):
+    for number, (name, (body, outcomes)) in enumerate(HOSTILE.items()):
+        limits = f"timeout_ms = {SOON_MS if 'timeout' in outcomes else LATE_MS}\n{SMALL}"
         code = f"import os, signal, time\ndef handle(event, context):\n    {body}\n"
         reuse = ("never", "sandbox", "process")[number % 3]
-        out[name] = {"function.toml": manifest(name, "python3", "app.handle", QUICK, reuse),
+        out[name] = {"function.toml": manifest(name, "python3", "app.handle", limits, reuse),
                      "app.py": code}
     return out
