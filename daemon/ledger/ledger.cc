@@ -19,6 +19,7 @@ namespace {
 void take_seen(Record& record, const Slot& slot) {
   uint64_t user_us = slot.seen_cpu_user_us.load(std::memory_order_relaxed);
   uint64_t system_us = slot.seen_cpu_system_us.load(std::memory_order_relaxed);
+  if (user_us + system_us == 0) return;  // it ended before the watch first looked
   record.cpu_user_us = std::max(user_us, record.cpu_user_base_us) - record.cpu_user_base_us;
   record.cpu_system_us = std::max(system_us, record.cpu_system_base_us) - record.cpu_system_base_us;
   record.run_us = record.cpu_user_us + record.cpu_system_us;
