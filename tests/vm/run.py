@@ -8,6 +8,7 @@ Lines begin with `ok` or `FAIL`; status 1 when any failed, or when the guest did
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,8 @@ def boot(folder):
 
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
+    # Whoever is stopped stops the machine, too, and removes its disk.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(dir=build, prefix="vm-") as name:
         folder = pathlib.Path(name)
         begin = time.monotonic()
