@@ -88,10 +88,6 @@ TEST_F(TableTest, AHalfFilledRecordDoesNotSpoilWhatTheCallWasClaimedWith) {
   Ledger ledger(options());
   EXPECT_EQ(ledger.recover([](Record&) {}), 1u);
   running.outcome = Outcome::kInterrupted;
-  // No CPU time of it was seen, and no time is charged but that.
-  running.cpu_user_us = running.cpu_system_us = running.run_us = 0;
-  running.total_us = running.queue_us + running.init_us;
-  bill(running);
   expect_same(*ledger.call(running.id), running);
 }
 
