@@ -28,7 +28,7 @@ def setUpModule():
     hearth = Instance()
     unittest.addModuleCleanup(hearth.close)
     hearth.start()
-    hearth.shell("cat", "cat", "memory_mb = 64\n" + HTTP)
+    hearth.shell("cat", "cat", "memory_mb = 64\ntimeout_ms = 30000\n" + HTTP)
     hearth.shell("count", "wc -c", "memory_mb = 64\n" + HTTP)
     hearth.python("event", ECHO_EVENT)
     hearth.python("big", BIG, "memory_mb = 512\n" + HTTP)
