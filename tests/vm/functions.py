@@ -43,8 +43,9 @@ COMMON = "timeout_ms = 120000\n[http]\n"
 
 
 def deploy(hearth):
-    """`tight` has small limits, `slow` a fifth of a processor, `steady` keeps its process."""
+    """`tight` has small limits, `slow` a fifth of a processor; `steady` keeps its process, and may
+    have more processors than there are."""
     limits = f"memory_mb = {MEMORY_MB}\nprocesses_max = {PROCESSES_MAX}\n"
     hearth.python("tight", CODE, limits + 'reuse = "sandbox"\n' + COMMON)
     hearth.python("slow", CODE, f"cpu_percent = {SLOW_PERCENT}\n" + COMMON)
-    hearth.python("steady", CODE, 'reuse = "process"\n' + COMMON)
+    hearth.python("steady", CODE, 'cpu_percent = 800\nreuse = "process"\n' + COMMON)

@@ -93,11 +93,9 @@ class Limits(unittest.TestCase):
         self.assertGreater(wall, 1 / share * 0.9)
         self.assertGreater(record["throttled_us"], 1_000_000)
 
-    def test_a_whole_processor_is_not_held_back(self):
+    def test_one_that_may_have_every_processor_is_not_held_back(self):
         status, _, record = self.hearth.call("steady", "burn", seconds=1)
-        # The parts of a sandbox may ask for more than one at a time for a moment.
-        self.assertEqual(status, 200)
-        self.assertLess(record["throttled_us"], 100_000)
+        self.assertEqual((status, record["throttled_us"]), (200, 0))
 
 
 def counter_of(path, key):

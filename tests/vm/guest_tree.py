@@ -74,7 +74,7 @@ class Tree(unittest.TestCase):
         self.assertGreater(ours_us, 0.95 * kernel_us)
 
     def at_rest(self, stat):
-        """The counter once the pool has nothing more to prepare for the tenant, which is no call's."""
+        """The counter once the pool has prepared all for the tenant, which is no call's."""
         limit = time.monotonic() + LIMIT_S
         before, now = -1, counter(stat, "usage_usec")
         while before != now:
