@@ -154,7 +154,7 @@ class Records(Case):
                          [(5, {"function_error": 2, "timeout": 1})])
 
     def test_a_client_that_goes_away_cancels_its_call(self):
-        self.hearth.shell("stay", "setsid sleep 4242 & sleep 4242",
+        self.hearth.shell("stay", "cat > /dev/null\nsetsid sleep 4242 & sleep 4242",
                           "timeout_ms = 60000\n[http]\n")
 
         def sleepers():

@@ -64,6 +64,7 @@ export const handle = async () => {
 };
 """
 SHELL = """
+cat > /dev/null  # waits for its call
 printf '{"tmp": "%s", "shm": "%s", "born": "%s"}' "$(ls /tmp)" "$(ls /dev/shm)" \
   "$(stat -c %.W /tmp)"
 echo secret > /tmp/left
