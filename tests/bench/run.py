@@ -176,10 +176,11 @@ def memory(hearth):
     time.sleep(0.5)
     pss = []
     for path in hearth.cgroups():
-        if "/functions/sum/" not in str(path):
+        processes = (path / "cgroup.procs").read_text().split()
+        if len(processes) != 3:  # hearth-init, the zygote, the parked child
             continue
         kb = 0
-        for pid in (path / "cgroup.procs").read_text().split():
+        for pid in processes:
             kb += int(
                 re.search(
                     r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M
