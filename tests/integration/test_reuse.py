@@ -209,7 +209,7 @@ class Reuse(unittest.TestCase):
                          [True, False, True, False])
 
     def test_warm_min_keeps_sandboxes_ready_before_any_call(self):
-        self.hearth.shell("ready", "echo ok", "warm_min = 2\n[http]\n")
+        self.hearth.shell("ready", "cat > /dev/null; echo ok", "warm_min = 2\n[http]\n")
 
         def ready():
             path = "/v1/tenants/default/functions/ready"
