@@ -116,8 +116,13 @@ def stops(event):
     os.kill(os.getpid(), signal.SIGSTOP)
 
 def replies_twice(event):
-    call = sys._getframe(3).f_locals["frame"].call
-    os.write(3, frame(5, call, b'"first"'))
+    # The header of its frame lies on the stack of the runtime, in C.
+    ends = [line.split()[0] for line in open("/proc/self/maps") if "[stack]" in line][0]
+    low, high = (int(end, 16) for end in ends.split("-"))
+    stack, call = ctypes.string_at(low, high - low), b"HRTH" + bytes([4])
+    calls = [struct.unpack_from("<Q", stack, at + 16)[0]
+             for at in range(0, len(stack) - 24, 8) if stack.startswith(call, at)]
+    os.write(3, frame(5, max(calls), b'"first"'))
     time.sleep(event["pause"])
     return "second"
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #ifdef __cplusplus
@@ -89,6 +90,9 @@ static int hearth_receive_(hearth_channel_ *channel) {
     // Reads of at least 32 KiB, so that a small call arrives by one.
     const size_t missing = needed - in->size;
     if (hearth_reserve_(in, missing > 32768 ? missing : 32768) != 0) return -1;
+    // A reader that sleeps in read() is woken each time the peer takes an answer; poll() is not.
+    struct pollfd frame = {HEARTH_CHANNEL, POLLIN, 0};
+    if (in->size == 0 && poll(&frame, 1, -1) < 0 && errno != EINTR) return -1;
     const ssize_t got = read(HEARTH_CHANNEL, in->data + in->size, in->capacity - in->size - 1);
     if (got < 0 && errno == EINTR) continue;
     if (got == 0 && in->size == 0) return 0;

@@ -3,11 +3,11 @@
 
 import array
 import base64
+import ctypes
 import json
 import os
 import socket
 import struct
-import sys
 import time
 
 CHANNEL, FORK_SOCKET = 3, 4
@@ -28,14 +28,13 @@ def frame(kind=REPLY, number=0, body=BODY, meta=TYPE, *, flags=0, reserved=0, ma
 
 
 def number_of_call():
-    """Which call this is: the runtime has it, further up the stack."""
-    at = sys._getframe()
-    while at is not None:
-        found = at.f_locals.get("frame")
-        if hasattr(found, "call"):
-            return found.call
-        at = at.f_back
-    raise LookupError("no call is running")
+    """Which call this is: the header of its frame lies on the stack of the runtime, in C."""
+    with open("/proc/self/maps", encoding="ascii") as maps:
+        ends = next(line.split()[0] for line in maps if line.rstrip().endswith("[stack]"))
+    low, high = (int(end, 16) for end in ends.split("-"))
+    stack, call = ctypes.string_at(low, high - low), struct.pack("<IB", MAGIC, 4)
+    starts = [at for at in range(0, len(stack) - 24, 8) if stack.startswith(call, at)]
+    return max(struct.unpack_from("<Q", stack, at + 16)[0] for at in starts)
 
 
 def send(data):

@@ -1,59 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One call: its event, the handler, its answer."""
+"""What a call needs of Python: serve.c does the usual, these functions what is rare."""
 
 import json
-from types import CoroutineType
+import sys
+from types import CoroutineType as Coroutine  # noqa: F401  (serve.c asks for it)
 
-from hearth_runtime import channel, failure, web
+from hearth_runtime import _hearth, channel, failure, web
 from hearth_runtime.context import Context
 
 
-def serve(frame, handler):
-    """Answers with exactly one *reply* or *error*, after the call's log is flushed."""
-    try:
-        pairs, body = _run(frame, handler)
-    except failure.Failure as problem:
-        failure.send(problem, frame.call)
-        return
-    failure.flush()
-    channel.send(channel.REPLY, frame.call, pairs, body)
+def prepare(handler):
+    """Every call goes to this handler."""
+    name = getattr(Context, "function_name", "")
+    _hearth.prepare_calls(handler, Context, name, sys.modules[__name__], web)
 
 
 def rehearse():
-    """Runs what every call runs, so that the interpreter is done adapting the code to its use.
+    """Runs what every call runs, so that the interpreter is done adapting the code to its use and
+    has looked up the C library's symbols.
 
     In a child each such change would copy a page.
     """
-    by_cli = b"request_id\0-\0deadline_ms\0" + b"1\0trigger\0cli\0"
-    by_http = by_cli.replace(b"cli", b"http") + b"path\0/\0query\0a=1\0h:host\0localhost\0"
-    for meta in [by_cli, by_http] * 10:
-        _run(channel.Frame((channel.CALL, 0, 0, meta, b'{"a": 1}')), lambda event, context: event)
-    Context.current_request_id = ""
-    failure.flush()
+    from _socket import socketpair
+
+    ours, theirs = socketpair()
+    cli = b"request_id\0-\0deadline_ms\0001\0trigger\0cli\0"
+    http = cli.replace(b"cli", b"http")
+    http += b"path\0/\0query\0a=1\0h:host\0localhost\0h:content-type\0text/plain\0"
+    simple = lambda event, context: event  # noqa: E731
+    full = lambda event, context: {  # noqa: E731
+        "statusCode": 200,
+        "headers": {"content-type": "text/plain", "x-some": "header"},
+        "body": "text",
+    }
+    for handler, meta in [(simple, cli), (simple, http), (full, http)] * 10:
+        prepare(handler)
+        _hearth.send(ours.fileno(), channel.CALL, 0, meta, b'{"a": 1}')
+        _hearth.serve_call(theirs.fileno())
+        _hearth.recv(ours.fileno())
+    ours.close()
+    theirs.close()
 
 
-def _run(frame, handler):
-    pairs = channel.text_pairs(frame.meta)
-    meta = dict(pairs)
-    context = Context(meta.get("request_id", ""), int(meta.get("deadline_ms", 0)))
-    by_http = meta.get("trigger") == "http"
-    event = web.event(pairs, frame.body) if by_http else _json_event(frame.body)
-    frame.body = frame.meta = None  # user code may need the memory
-    result = _handle(handler, event, context)
-    del event
-    try:
-        if by_http:
-            return web.answer(result, _encode)
-        return [("content_type", "application/json")], _encode(result)
-    except failure.Failure:
-        raise
-    except BaseException as error:  # from an object that only looks like a dict, or no memory
-        raise _bad_reply(error) from None
-
-
-def _json_event(body):
-    if not body:
-        return {}
+def decode(body):
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -61,30 +50,44 @@ def _json_event(body):
         raise failure.Failure("function_error", "Runtime.UnmarshalError", message) from None
 
 
-def _handle(handler, event, context):
-    try:
-        result = handler(event, context)
-        if isinstance(result, CoroutineType):
-            import asyncio
-
-            result = asyncio.run(result)
-        return result
-    except SystemExit as error:
-        message = f"Runtime.ExitError: the handler exited with status {error}"
-        raise failure.from_exception("function_error", error, message=message) from None
-    except BaseException as error:
-        raise failure.from_exception("function_error", error) from None
-
-
-def _encode(result):
+def encode_slow(result):
     try:
         text = _encoder.encode(result)
-    except Exception as error:
+    except BaseException as error:  # also from an object that only looks like a dict
         raise _bad_reply(error) from None
     try:
         return text.encode()
     except UnicodeEncodeError:
         return json.dumps(json.loads(text)).encode()  # a lone surrogate can only be an escape
+
+
+def answer(result):
+    """(meta, body) for what a handler of an HTTP call returned."""
+    try:
+        pairs, body = web.answer(result, encode_slow)
+        return channel.pack(pairs), body
+    except failure.Failure:
+        raise
+    except BaseException as error:
+        raise _bad_reply(error) from None
+
+
+def wait(coroutine):
+    import asyncio
+
+    return asyncio.run(coroutine)
+
+
+def fail(error, by_handler, call):
+    """Sends the error frame. What neither the handler nor its answer did is not this call's."""
+    if by_handler:
+        message = None
+        if isinstance(error, SystemExit):
+            message = f"Runtime.ExitError: the handler exited with status {error}"
+        error = failure.from_exception("function_error", error, message=message)
+    if not isinstance(error, failure.Failure):
+        raise error
+    failure.send(error, call)
 
 
 def _bad_reply(error):
@@ -100,3 +103,16 @@ def _number(value):
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_number)
+scan = json.JSONDecoder().scan_once
+
+
+def _fast_encoder():
+    """The encoder's C part, made once and not anew for each object. It does not look for circles:
+    those end in a RecursionError, and encode_slow says what is wrong."""
+    make, text = json.encoder.c_make_encoder, json.encoder.encode_basestring
+    if make is None:
+        return lambda result, level: [_encoder.encode(result)]
+    return make(None, _number, text, None, ": ", ", ", False, False, False)
+
+
+encode = _fast_encoder()

@@ -11,13 +11,9 @@ class Context:
 
     identity = None
     client_context = None
-    # Of the call that runs or ran last; the root logger puts it on every line.
-    current_request_id = ""
-
-    def __init__(self, request_id, deadline_ms):
-        Context.current_request_id = request_id
-        self.aws_request_id = request_id
-        self._deadline_ms = deadline_ms
+    # Of the call; serve.c sets them.
+    aws_request_id = ""
+    _deadline_ms = 0
 
     def get_remaining_time_in_millis(self):
         return max(0, self._deadline_ms - int(time.time() * 1000))

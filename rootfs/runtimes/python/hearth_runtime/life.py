@@ -41,9 +41,12 @@ def _live():
     except failure.Failure as problem:
         failure.send(problem, 0)
         return EXIT_LOAD_FAILED
+    call.prepare(handler)
     if order.mode == "process":
         _send_ready([])
-        return _serve_calls(handler)
+        while _hearth.serve_call(channel.CHANNEL):
+            pass
+        return 0
     return _serve_fresh(handler, order, before)
 
 
@@ -66,17 +69,6 @@ def _send_ready(notes, fork=False):
     channel.send(channel.READY, 0, pairs)
 
 
-def _serve_calls(handler):
-    """reuse = process: this process serves them all."""
-    while True:
-        frame = channel.receive(channel.CALL)
-        if frame is None:
-            return 0
-        call.serve(frame, handler)
-        if frame.flags & channel.LAST_CALL:
-            return 0
-
-
 def _serve_fresh(handler, order, before):
     """reuse = sandbox: every call gets a process that served none before."""
     if before is not None:
@@ -85,13 +77,10 @@ def _serve_fresh(handler, order, before):
             notes = zygote.notes(before, order.task_dir)
             zygote.prepare(handler)
             _send_ready(notes, fork=True)
-            if not zygote.serve_forks():
-                return 0
-        else:
-            _send_ready([obstacle])
+            _hearth.serve_forks(channel.FORK_SOCKET, channel.CHANNEL)
+            return 0
+        _send_ready([obstacle])
     else:
         _send_ready([])
-    frame = channel.receive(channel.CALL)
-    if frame is not None:
-        call.serve(frame, handler)
+    _hearth.serve_call(channel.CHANNEL)
     return 0

@@ -9,7 +9,7 @@ imports it.
 import sys
 import time
 
-from hearth_runtime.context import Context
+from hearth_runtime import _hearth
 
 _FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
 
@@ -55,7 +55,7 @@ def _set_up(logging):
                 self.handleError(record)
 
     def add_request_id(record):
-        record.aws_request_id = Context.current_request_id
+        record.aws_request_id = _hearth.request_id()
         return True
 
     formatter = logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")

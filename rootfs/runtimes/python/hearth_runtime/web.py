@@ -1,52 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls by HTTP: AWS Lambda's function-URL payload, format 2.0, both ways."""
+"""Calls by HTTP: answers, and the rarer parts of events, which event.c makes."""
 
 import binascii
-import os
 import re
-import time
 from urllib.parse import parse_qsl
 
 from hearth_runtime.failure import Failure
 
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-_TEXT_TYPE = re.compile(
-    r"text/|[a-z]+/([^;]*[+.-])?((nd)?json|xml|javascript|x-www-form-urlencoded)\s*(;|$)"
-)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _BAD_IN_VALUE = re.compile("[\0\r\n]").search
 HEADERS_BYTES_MAX = 60 * 1024
 
 
-def event(pairs, body):
-    """The event of a call whose meta says `trigger` = `http`."""
-    meta, headers = {}, {}
-    for name, value in pairs:
-        if not name.startswith("h:"):
-            meta[name] = value
-        elif name[2:] in headers:
-            headers[name[2:]] += ("; " if name == "h:cookie" else ",") + value
-        else:
-            headers[name[2:]] = value
-    path, query = meta.get("path", "/"), meta.get("query", "")
-    result = {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": query,
-        "headers": headers,
-        "requestContext": _request_context(meta, headers, path),
-        "isBase64Encoded": False,
-    }
-    if "cookie" in headers:
-        result["cookies"] = [
-            part.strip() for part in headers["cookie"].split(";") if part.strip()
-        ]
-    if query:
-        result["queryStringParameters"] = _query_parameters(query)
-    if body:
-        result["body"], result["isBase64Encoded"] = _event_body(headers, body)
-    return result
+def cookies(header):
+    return [part.strip() for part in header.split(";") if part.strip()]
+
+
+def query_parameters(query):
+    parameters = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        parameters[name] = parameters[name] + "," + value if name in parameters else value
+    return parameters
+
+
+def base64(body):
+    return binascii.b2a_base64(body, newline=False).decode()
 
 
 def answer(result, encode):
@@ -65,48 +43,6 @@ def answer(result, encode):
     if sum(len(name) + len(value.encode()) + 2 for name, value in pairs) > HEADERS_BYTES_MAX:
         raise _bad(f"the headers have more than {HEADERS_BYTES_MAX} bytes")
     return pairs, _answer_body(result)
-
-
-def _request_context(meta, headers, path):
-    time_ms = int(meta.get("time_ms", 0)) or int(time.time() * 1000)
-    utc = time.gmtime(time_ms // 1000)
-    domain = headers.get("host", "")
-    return {
-        "accountId": "anonymous",
-        "apiId": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
-        "domainName": domain,
-        "domainPrefix": domain.partition(".")[0],
-        "http": {
-            "method": meta.get("method", ""),
-            "path": path,
-            "protocol": meta.get("protocol", "HTTP/1.1"),
-            "sourceIp": meta.get("source_ip", ""),
-            "userAgent": headers.get("user-agent", ""),
-        },
-        "requestId": meta.get("request_id", ""),
-        "routeKey": "$default",
-        "stage": "$default",
-        "time": f"{utc.tm_mday:02}/{_MONTHS[utc.tm_mon - 1]}/{utc.tm_year}"
-        f":{utc.tm_hour:02}:{utc.tm_min:02}:{utc.tm_sec:02} +0000",
-        "timeEpoch": time_ms,
-    }
-
-
-def _query_parameters(query):
-    parameters = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        parameters[name] = parameters[name] + "," + value if name in parameters else value
-    return parameters
-
-
-def _event_body(headers, body):
-    """(text, False), or (base64, True) for what is not said to be text or is none."""
-    if _TEXT_TYPE.match(headers.get("content-type", "").lower()):
-        try:
-            return body.decode(), False
-        except UnicodeDecodeError:
-            pass
-    return binascii.b2a_base64(body, newline=False).decode(), True
 
 
 def _bad(message):

@@ -118,7 +118,3 @@ def prepare(handler):
     gc.freeze()
     gc.disable()
 
-
-def serve_forks():
-    """True in a child, which has one call to serve; False when the zygote is to end."""
-    return _hearth.serve_forks(channel.FORK_SOCKET, channel.CHANNEL)
