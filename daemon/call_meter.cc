@@ -32,7 +32,8 @@ Meter::Meter(Services& services, const Call& call, const registry::Version& vers
       call_(call.id),
       received_(call.received),
       dispatched_(Clock::now()),
-      base_(read_cpu(worker_.descriptors())) {
+      log_bytes_max_(uint64_t{version.manifest.log_kb} << 10),
+      base_(worker_.cpu_at_dispatch(dispatched_)) {
   Record record;
   record.id = call.id;
   copy_name(record.tenant, call.tenant);
@@ -55,12 +56,10 @@ Meter::Meter(Services& services, const Call& call, const registry::Version& vers
 
   worker_.begin_counters(base_);
   worker_.set_slot(slot_);
-  ledger::LogStore& logs = services.logs;
   worker_.set_log(
-      [&logs, tenant = call.tenant, function = call.function, id = call.id,
-       bytes_max = uint64_t{version.manifest.log_kb} << 10](LogStream stream,
-                                                            std::string_view bytes) {
-        logs.append(tenant, function, id, ledger::Stream(int(stream)), bytes, bytes_max);
+      [this](LogStream stream, std::string_view bytes) {
+        services_.logs.append(version_.tenant, version_.manifest.name, call_,
+                              ledger::Stream(int(stream)), bytes, log_bytes_max_);
       },
       services.log_bytes_kill);
 }
@@ -76,7 +75,7 @@ void Meter::run_ended() {
 }
 
 void Meter::read_counters(Record& record) {
-  CpuCounters cpu = read_cpu(worker_.descriptors());
+  CpuCounters cpu = worker_.cpu_now();
   // A sandbox whose cgroup is gone reads as zero: keep what was there rather than wrap around.
   record.cpu_user_us = std::max(cpu.user_us, base_.user_us) - base_.user_us;
   record.cpu_system_us = std::max(cpu.system_us, base_.system_us) - base_.system_us;

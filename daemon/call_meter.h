@@ -32,6 +32,7 @@ class Meter {
   ledger::Slot* slot_ = nullptr;
   bool finished_ = false;
   Clock::time_point received_, dispatched_, ended_{};
+  uint64_t log_bytes_max_;  // what is kept of the call's log
   CpuCounters base_;
   std::shared_ptr<loop::Event>
       on_disk_;  // shared with the ledger, which may outlive a cancelled call

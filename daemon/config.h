@@ -47,7 +47,7 @@ struct Config {
 
   struct Ledger {
     ledger::Durability durability = ledger::Durability::kProcess;
-    uint32_t slots = 8192, keep_days = 0;
+    uint32_t slots = 32768, keep_days = 0;
   } ledger;
 
   struct Logs {

@@ -19,8 +19,10 @@ namespace {
 
 std::string meta_of(const Call& call, const std::string& deadline_ms) {
   using sandbox::frame::append_meta;
+  constexpr size_t kOurBytes = 96;
   std::string meta;
-  append_meta(meta, "request_id", call.id.text());
+  meta.reserve(kOurBytes + call.meta.size());
+  append_meta(meta, "request_id", call.id.characters());
   append_meta(meta, "deadline_ms", deadline_ms);
   meta += call.meta;
   return meta;
@@ -29,7 +31,7 @@ std::string meta_of(const Call& call, const std::string& deadline_ms) {
 // When the call is killed, in Unix milliseconds. It counts from the dispatch: waiting for a sandbox
 // is bounded by the pool.
 std::string deadline_of(const Version& version) {
-  return fmt::format("{}", unix_microseconds() / 1000 + version.manifest.timeout_ms);
+  return fmt::format_int(unix_microseconds() / 1000 + version.manifest.timeout_ms).str();
 }
 
 CallInput input_of(const Call& call, const Version& version, const std::string& meta,
@@ -41,7 +43,7 @@ CallInput input_of(const Call& call, const Version& version, const std::string& 
   input.body = call.body;
   input.start_on_arrival = version.manifest.exec_http_env;
   if (input.start_on_arrival) {
-    input.raw_env = call.raw_env;
+    if (call.environment) input.raw_env = call.environment();
     input.raw_env.push_back("HEARTH_REQUEST_ID=" + call.id.text());
     input.raw_env.push_back("HEARTH_DEADLINE_MS=" + deadline_ms);
   }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,10 +35,11 @@ struct Call {
   ledger::Ulid id;
   std::string tenant, function;
   ledger::Trigger trigger = ledger::Trigger::kCli;
-  std::string meta;                  // the trigger's part of the call frame's meta
-  std::vector<std::string> raw_env;  // for exec with http_env: NAME=VALUE
-  std::string_view body;             // borrowed until the invocation's task is done
-  std::string_view method;           // by HTTP, checked against the manifest's list
+  std::string meta;         // the trigger's part of the call frame's meta
+  std::string_view body;    // borrowed until the invocation's task is done
+  std::string_view method;  // by HTTP, checked against the manifest's list
+  // The request as NAME=VALUE: asked for an exec function with http_env, no other needs it.
+  std::function<std::vector<std::string>()> environment;
   Clock::time_point received = Clock::now();
   uint64_t received_at_us = 0;  // Unix
 };

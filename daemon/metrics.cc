@@ -112,7 +112,8 @@ void Metrics::call_finished(const ledger::Record& record) {
   uint64_t cpu_us = record.cpu_user_us + record.cpu_system_us;
   cpu_us_ += cpu_us;
   mb_ms_ += record.memory_mb * record.billed_ms;
-  Totals& totals = functions_[fmt::format("{}/{}", record.tenant, record.function)];
+  function_key_.assign(record.tenant).append("/").append(record.function);
+  Totals& totals = functions_[function_key_];
   ++totals.calls;
   totals.cpu_us += cpu_us;
 }

@@ -57,6 +57,7 @@ class Metrics {
   uint64_t in_bytes_ = 0, out_bytes_ = 0, log_bytes_ = 0, cpu_us_ = 0, mb_ms_ = 0;
   std::unordered_map<std::string, uint64_t> refused_;  // kinds are the program's own words
   std::unordered_map<std::string, Totals> functions_;  // "tenant/function"
+  std::string function_key_;                           // its memory is used again
 };
 
 }  // namespace hearth::daemon

@@ -359,6 +359,7 @@ Task<std::optional<StartFailure>> Worker::load_server(std::vector<std::string>* 
 Task<std::optional<StartFailure>> Worker::recycle(std::chrono::milliseconds limit) {
   Limit until = Clock::now() + limit;
   server_.reset();
+  cpu_read_at_ = {};  // the scrub's time is no call's
   auto failure = co_await request(control::Recycle{}, "recycle", until);
   if (failure) co_return failure;
   bool parked = zygote_ || template_.stdio == control::Stdio::kRaw;

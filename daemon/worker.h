@@ -143,6 +143,12 @@ class Worker {
   const Budget& budget() const { return budget_; }  // of the running call
   uint64_t cpu_base_us() const { return cpu_base_us_; }
 
+  // The sandbox' CPU counters, read now.
+  CpuCounters cpu_now();
+  // The same for a call that begins at `now`. Right behind another call of the same process, what
+  // was read at that one's end is as good and saves a system call.
+  CpuCounters cpu_at_dispatch(Clock::time_point now);
+
   // A call begins with the CPU counters at `base` and a new peak of memory. Where the kernel has no
   // counter of that, what the watch saw is the peak.
   void begin_counters(const CpuCounters& base);
@@ -225,6 +231,8 @@ class Worker {
 
   Budget budget_;
   uint64_t cpu_base_us_ = 0;
+  CpuCounters cpu_read_;
+  Clock::time_point cpu_read_at_{};
   ledger::Slot* slot_ = nullptr;
   uint64_t memory_idle_ = 0,
            memory_seen_ = 0;  // best effort: parked, and highest sample of the call

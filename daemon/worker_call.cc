@@ -120,6 +120,17 @@ Task<CallOutput> Worker::call_raw(CallInput& input) {
 
 // Counters ---------------------------------------------------------------------------------------
 
+CpuCounters Worker::cpu_now() {
+  cpu_read_ = read_cpu(descriptors_);
+  cpu_read_at_ = Clock::now();
+  return cpu_read_;
+}
+
+CpuCounters Worker::cpu_at_dispatch(Clock::time_point now) {
+  constexpr std::chrono::milliseconds kFresh{1};
+  return now - cpu_read_at_ < kFresh ? cpu_read_ : cpu_now();
+}
+
 void Worker::begin_counters(const CpuCounters& base) {
   cpu_base_us_ = base.user_us + base.system_us;
   memory_seen_ = 0;

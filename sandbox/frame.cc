@@ -52,7 +52,9 @@ void append_meta(std::string& meta, std::string_view name, std::string_view valu
 }
 
 std::optional<Pairs> parse_meta(std::string_view meta) {
+  constexpr size_t kUsualPairs = 8;
   Pairs pairs;
+  pairs.reserve(kUsualPairs);
   while (!meta.empty()) {
     size_t name_end = meta.find('\0');
     if (name_end == std::string_view::npos || name_end == 0) return std::nullopt;

@@ -84,12 +84,15 @@ void put_text(char (&field)[64], const std::string& text) {
   std::memcpy(field, text.data(), std::min(text.size(), sizeof(field) - 1));
 }
 
-using UsageKey = std::tuple<std::string, std::string, std::string, Outcome>;
+// Tenant, function, the day's number, outcome; the names are the records', which outlive the sums.
+using UsageKey = std::tuple<std::string_view, std::string_view, uint64_t, Outcome>;
 using UsageSums = std::map<UsageKey, Usage>;
 
-void add(UsageSums& sums, const Record& r) {
-  Usage& sum = sums[{std::string(text_of(r.tenant)), std::string(text_of(r.function)),
-                     day_of(r.received_at_us), r.outcome}];
+UsageKey key_of(const Record& r) {
+  return {text_of(r.tenant), text_of(r.function), r.received_at_us / kDayUs, r.outcome};
+}
+
+void add(Usage& sum, const Record& r) {
   sum.calls++;
   sum.billed_ms += r.billed_ms;
   // Exactly: a record's gb_ms is rounded up, which for a short call can be most of it.
@@ -182,8 +185,8 @@ struct CallsDb::State {
   void add_usage(const UsageSums& sums) {
     for (const auto& [key, sum] : sums) {
       const auto& [tenant, function, day, outcome] = key;
-      statements->add_usage.run(tenant, function, day, name_of(outcome), sum.calls, sum.billed_ms,
-                                sum.mb_ms, sum.cpu_us, sum.in_bytes, sum.out_bytes);
+      statements->add_usage.run(tenant, function, day_of(day * kDayUs), name_of(outcome), sum.calls,
+                                sum.billed_ms, sum.mb_ms, sum.cpu_us, sum.in_bytes, sum.out_bytes);
     }
   }
 
@@ -204,12 +207,12 @@ void CallsDb::insert(const std::vector<const Record*>& records) try {
   UsageSums sums;
   for (const Record* record : records) {
     Record r = bounded(*record);
-    statement.run(r.id.text(), text_of(r.tenant), text_of(r.function), r.version,
+    statement.run(r.id.characters(), text_of(r.tenant), text_of(r.function), r.version,
                   name_of(r.trigger), name_of(r.outcome), name_of(r.start), r.received_at_us,
                   r.queue_us, r.init_us, r.run_us, r.total_us, r.billed_ms, r.gb_ms, r.memory_mb,
                   r.memory_peak_bytes, name_of(r.memory_source), r.cpu_user_us, r.cpu_system_us,
                   r.throttled_us, r.in_bytes, r.out_bytes, r.log_bytes, r.limits_best_effort);
-    if (state_->db.changes() == 1) add(sums, r);
+    if (state_->db.changes() == 1) add(sums[key_of(*record)], r);
   }
   state_->add_usage(sums);
   sys::fail_point("ledger.committing");

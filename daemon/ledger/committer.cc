@@ -17,12 +17,11 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr size_t kGroupMax = 2000;
-constexpr milliseconds kNapMin{5};     // while records come: gathers a group
+constexpr milliseconds kNapMin{50};    // while records come: gathers a group
 constexpr milliseconds kNapMax{1000};  // when none came for a while
 constexpr milliseconds kBackOffMin{50}, kBackOffMax{5000};
 constexpr milliseconds kPruneEvery{60'000};
 constexpr uint32_t kPruneAtOnce = 1000;
-constexpr uint64_t kDayUs = 86'400'000'000;
 
 }  // namespace
 

@@ -127,7 +127,7 @@ void Ledger::start() {
 
 Slot* Ledger::claim(const Record& identity) {
   State& s = *state_;
-  if (s.free.empty()) s.harvest();
+  s.harvest();  // the slots that were used last are taken again: few pages are ever touched
   if (s.free.empty()) return nullptr;
   Slot& slot = s.table.slot(s.free.back());
   s.free.pop_back();

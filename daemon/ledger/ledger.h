@@ -40,7 +40,7 @@ class Ledger {
   struct Options {
     std::string database_path, table_path;
     Durability durability = Durability::kProcess;
-    uint32_t slots = 8192;
+    uint32_t slots = 32768;
     uint32_t keep_days = 0;  // older records are deleted; 0: kept for ever. Usage rows stay.
   };
   // Opens both files. Slots found filled go to the database (with a full disk: later); slots found

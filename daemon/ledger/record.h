@@ -14,7 +14,13 @@ namespace hearth::ledger {
 // order of time.
 struct Ulid {
   std::array<uint8_t, 16> bytes{};
-  std::string text() const;
+  // The text without an allocation.
+  struct Characters {
+    std::array<char, 26> of;
+    operator std::string_view() const { return {of.data(), of.size()}; }
+  };
+  Characters characters() const;
+  std::string text() const { return std::string(characters()); }
   static Ulid make();  // monotonic within a millisecond
   static bool parse(const std::string& text, Ulid* out);
   auto operator<=>(const Ulid&) const = default;

@@ -12,7 +12,6 @@ namespace {
 using std::chrono::days;
 using std::chrono::sys_days;
 
-constexpr uint64_t kDayUs = 86'400'000'000;
 constexpr uint64_t kLastUs = 253'402'300'799'999'999;  // 9999-12-31T23:59:59.999999Z
 
 std::chrono::year_month_day date_of(uint64_t unix_us) {

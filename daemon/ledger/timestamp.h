@@ -17,6 +17,7 @@ std::string rfc3339(uint64_t unix_us);
 constexpr size_t kRfc3339Size = 27;
 bool parse_rfc3339(std::string_view text, uint64_t* unix_us);  // exactly what rfc3339() writes
 
+inline constexpr uint64_t kDayUs = 86'400'000'000;
 std::string day_of(uint64_t unix_us);  // `2025-11-23`
 
 }  // namespace hearth::ledger

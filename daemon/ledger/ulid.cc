@@ -14,7 +14,7 @@ namespace hearth::ledger {
 namespace {
 
 constexpr char kAlphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-constexpr size_t kTextSize = 26;
+constexpr size_t kTextSize = std::tuple_size_v<decltype(Ulid::Characters::of)>;
 constexpr size_t kTimeBytes = 6;
 constexpr size_t kRandomBytes = 10;
 
@@ -97,8 +97,8 @@ Ulid Ulid::make() {
   return Generator::instance().next(now_us() / 1000);
 }
 
-std::string Ulid::text() const {
-  std::string out(kTextSize, '0');
+Ulid::Characters Ulid::characters() const {
+  Characters out;
   // 26 characters hold 130 bits: the first one only has three.
   uint32_t bits = 0;
   int bit_count = 2;
@@ -108,7 +108,7 @@ std::string Ulid::text() const {
     bit_count += 8;
     while (bit_count >= 5) {
       bit_count -= 5;
-      out[at++] = kAlphabet[(bits >> bit_count) & 31];
+      out.of[at++] = kAlphabet[(bits >> bit_count) & 31];
     }
   }
   return out;

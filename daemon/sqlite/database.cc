@@ -160,10 +160,23 @@ void Statement::bind(int index, int64_t value) {
   check(sqlite3_bind_int64(statement_.get(), index, value), "bind");
 }
 
+namespace {
+
+// A null pointer would bind NULL; an empty view may hold one.
+const char* never_null(std::string_view text) {
+  return text.data() ? text.data() : "";
+}
+
+}  // namespace
+
 void Statement::bind(int index, std::string_view text) {
-  // A null pointer would bind NULL; an empty view may hold one.
-  const char* data = text.data() ? text.data() : "";
-  check(sqlite3_bind_text64(statement_.get(), index, data, text.size(), SQLITE_TRANSIENT,
+  check(sqlite3_bind_text64(statement_.get(), index, never_null(text), text.size(),
+                            SQLITE_TRANSIENT, SQLITE_UTF8),
+        "bind");
+}
+
+void Statement::borrow(int index, std::string_view text) {
+  check(sqlite3_bind_text64(statement_.get(), index, never_null(text), text.size(), SQLITE_STATIC,
                             SQLITE_UTF8),
         "bind");
 }

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "sandbox/sys/error.h"
 
@@ -81,7 +82,9 @@ class Statement {
   // Binds, executes to the end; for statements whose rows nobody wants.
   template <typename... Values>
   void run(const Values&... values) {
-    query(values...);
+    reset();
+    [[maybe_unused]] int index = 0;
+    (bind_borrowed(++index, values), ...);
     while (step()) {
     }
     reset();
@@ -119,6 +122,16 @@ class Statement {
     void operator()(sqlite3_stmt* statement) const;
   };
   Statement(Database* database, sqlite3_stmt* statement);
+  // Texts are not copied: they live until the next reset.
+  template <typename Value>
+  void bind_borrowed(int index, const Value& value) {
+    if constexpr (std::is_convertible_v<const Value&, std::string_view>) {
+      borrow(index, value);
+    } else {
+      bind(index, value);
+    }
+  }
+  void borrow(int index, std::string_view text);
   void check(int result, std::string_view call);
 
   Database* database_;

@@ -110,7 +110,7 @@ http::Response response_of(Answer& answer) {
 
 void add_call_headers(http::Response& response, const ledger::Ulid& id,
                       const std::optional<ledger::Record>& record) {
-  response.headers.set("Hearth-Call-Id", id.text());
+  response.headers.set("Hearth-Call-Id", id.characters());
   if (!record) return;
   response.headers.set("Hearth-Start", ledger::name_of(record->start));
   response.headers.set("Hearth-Run-Us", fmt::format_int(record->run_us).c_str());
@@ -154,7 +154,7 @@ Task<http::Response> serve_function(Services& services, http::Request& request) 
   call.trigger = ledger::Trigger::kHttp;
   call.received_at_us = unix_microseconds();
   call.meta = meta_of(request, target->rest, call.received_at_us);
-  call.raw_env = environment_of(request, target->rest);
+  call.environment = [&request, &target] { return environment_of(request, target->rest); };
   call.body = request.body;
   call.method = request.method;
   Answer answer = co_await invoke(services, std::move(call));
