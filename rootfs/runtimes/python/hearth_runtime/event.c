@@ -25,7 +25,7 @@ static const char* const kTextOf[kTexts] = {
     "version", "content-type"};
 
 static PyObject* texts[kTexts];
-static PyObject *api_id, *parse_query, *split_cookies, *base64;
+static PyObject *api_id, *split_cookies, *base64;
 
 int prepare_events(PyObject* function_name, PyObject* web) {
   for (int i = 0; i < kTexts; ++i) {
@@ -34,10 +34,9 @@ int prepare_events(PyObject* function_name, PyObject* web) {
   }
   Py_INCREF(function_name);
   api_id = function_name;
-  parse_query = PyObject_GetAttrString(web, "query_parameters");
   split_cookies = PyObject_GetAttrString(web, "cookies");
   base64 = PyObject_GetAttrString(web, "base64");
-  return parse_query && split_cookies && base64 ? 0 : -1;
+  return split_cookies && base64 ? 0 : -1;
 }
 
 int parse_meta(PyObject* bytes, struct meta* meta) {
@@ -94,21 +93,24 @@ static int put(PyObject* dict, enum text key, PyObject* value) {
   return rc;
 }
 
-// Adds one header; a repeated one is joined to the first.
-static int add_header(PyObject* headers, const char* name, const char* text) {
-  PyObject* key = decode(name);
-  PyObject* value = key ? decode(text) : NULL;
-  PyObject* before = value ? PyDict_GetItemWithError(headers, key) : NULL;
+// Sets one pair; a repeated one is joined to the first. Takes over `key` and `value`, which may be
+// NULL: an exception is set then. 0, or -1.
+static int add(PyObject* dict, PyObject* key, PyObject* value, const char* format) {
+  PyObject* before = key && value ? PyDict_GetItemWithError(dict, key) : NULL;
   if (before != NULL) {
-    const char* format = strcmp(name, "cookie") == 0 ? "%U; %U" : "%U,%U";
     PyObject* joined = PyUnicode_FromFormat(format, before, value);
     Py_DECREF(value);
     value = joined;
   }
-  const int rc = value && !PyErr_Occurred() ? PyDict_SetItem(headers, key, value) : -1;
+  const int rc = key && value && !PyErr_Occurred() ? PyDict_SetItem(dict, key, value) : -1;
   Py_XDECREF(key);
   Py_XDECREF(value);
   return rc;
+}
+
+static int add_header(PyObject* headers, const char* name, const char* text) {
+  const char* format = strcmp(name, "cookie") == 0 ? "%U; %U" : "%U,%U";
+  return add(headers, decode(name), decode(text), format);
 }
 
 static PyObject* headers_of(const struct meta* meta) {
@@ -122,6 +124,47 @@ static PyObject* headers_of(const struct meta* meta) {
     name = value + strlen(value) + 1;
   }
   return headers;
+}
+
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = (char)(c | 0x20);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// A part of a query: '+' is a space, escapes are UTF-8, one that is none stays as it is.
+static PyObject* unquote(const char* part, size_t size) {
+  char* plain = malloc(size + 1);
+  if (plain == NULL) return PyErr_NoMemory();
+  size_t used = 0;
+  for (size_t i = 0; i < size; ++i) {
+    const int high = part[i] == '%' && i + 2 < size ? hex_digit(part[i + 1]) : -1;
+    const int low = high >= 0 ? hex_digit(part[i + 2]) : -1;
+    if (low >= 0) {
+      plain[used++] = (char)(high * 16 + low);
+      i += 2;
+    } else {
+      plain[used++] = part[i] == '+' ? ' ' : part[i];
+    }
+  }
+  PyObject* text = PyUnicode_DecodeUTF8(plain, (Py_ssize_t)used, "replace");
+  free(plain);
+  return text;
+}
+
+static PyObject* query_parameters(const char* query) {
+  PyObject* parameters = PyDict_New();
+  while (parameters != NULL && *query != '\0') {
+    const size_t size = strcspn(query, "&");
+    const size_t name = strcspn(query, "=&");
+    const size_t value = name < size ? name + 1 : size;
+    if (size != 0 && add(parameters, unquote(query, name),
+                         unquote(query + value, size - value), "%U,%U") != 0) {
+      Py_CLEAR(parameters);
+    }
+    query += size + (query[size] == '&');
+  }
+  return parameters;
 }
 
 // A header's value, borrowed, or the empty text.
@@ -227,11 +270,9 @@ static int put_optional(PyObject* event, const struct meta* meta, PyObject* head
       put(event, kCookies, PyObject_CallFunctionObjArgs(split_cookies, cookie, NULL)) != 0) {
     return -1;
   }
-  if (meta->query != NULL && *meta->query != '\0') {
-    PyObject* query = decode(meta->query);
-    PyObject* parsed = query ? PyObject_CallFunctionObjArgs(parse_query, query, NULL) : NULL;
-    Py_XDECREF(query);
-    if (put(event, kQueryStringParameters, parsed) != 0) return -1;
+  if (meta->query != NULL && *meta->query != '\0' &&
+      put(event, kQueryStringParameters, query_parameters(meta->query)) != 0) {
+    return -1;
   }
   return PyBytes_Size(body) == 0 ? 0 : put_body(event, headers, body);
 }

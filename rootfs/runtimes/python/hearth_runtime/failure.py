@@ -3,7 +3,6 @@
 
 import os
 import sys
-import traceback
 
 from hearth_runtime import channel
 
@@ -74,6 +73,9 @@ def _flush(stream):
 
 def _stack(error):
     try:
+        # Not at the top: each child would copy its page tables, and few calls fail.
+        import traceback
+
         described = traceback.TracebackException(
             type(error), error, error.__traceback__, limit=-FRAMES_MAX, compact=True
         )

@@ -3,7 +3,6 @@
 
 import binascii
 import re
-from urllib.parse import parse_qsl
 
 from hearth_runtime.failure import Failure
 
@@ -14,13 +13,6 @@ HEADERS_BYTES_MAX = 60 * 1024
 
 def cookies(header):
     return [part.strip() for part in header.split(";") if part.strip()]
-
-
-def query_parameters(query):
-    parameters = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        parameters[name] = parameters[name] + "," + value if name in parameters else value
-    return parameters
 
 
 def base64(body):
