@@ -54,6 +54,14 @@ std::string check_cgroups(const Config& config) {
                   path, missing));
 }
 
+// The cgroup that a start makes has what this process' own has.
+std::string check_reads(const Options& options) {
+  std::string own = sandbox::cgroup::own_path();
+  if (own == "/") return "hearthd says when it runs";
+  sandbox::Disks disks = find_disks(options, sandbox::cgroup::find_mount() + own);
+  return disks.obstacle.empty() ? "io.max of " + disks.devices : "not limited: " + disks.obstacle;
+}
+
 std::string check_programs(const Options& options) {
   for (const char* name : {"hearth-spawner", "hearth-init", "runtimes"}) {
     if (!fs::exists(options.libexec_dir + "/" + name)) {
@@ -96,6 +104,7 @@ int check_host(const Options& options) {
                [&] { return fmt::format("{} is uid {}", config.user, find_identity(config).uid); });
   report.check("programs", [&] { return check_programs(options); });
   report.check("cgroups", [&] { return check_cgroups(config); });
+  report.check("disk reads", [&] { return check_reads(options); });
   report.check("images", [&] { return check_images(config); });
   std::cout << (report.failed() ? "hearthd would not serve here; `hearth doctor` says more\n"
                                 : "hearthd would start\n");

@@ -125,6 +125,8 @@ Section sandbox_section(Draft& draft) {
            {"cpu_percent_max", Number{&m.cpu_percent_max, 1, 100'000}},
            {"processes_max", Number{&m.processes_max, 1, 100'000}},
            {"tmp_mb_max", Number{&m.tmp_mb_max, 1, 1u << 20}},
+           {"io_mb_per_s_max", Number{&m.io_mb_per_s_max, 0, registry::kIoMax}},
+           {"io_reads_per_s_max", Number{&m.io_reads_per_s_max, 0, registry::kIoMax}},
            {"output_kb_max", Number{&m.output_kb_max, 1, 1u << 20}},
            {"log_kb_max", Number{&m.log_kb_max, 0, 1u << 20}},
            {"concurrency_max", Number{&m.concurrency_max, 1, 100'000}},
@@ -246,6 +248,11 @@ std::optional<ConfigError> check_together(const Config& c, const settings::Posit
         positions, "sandbox.memory_mb_max",
         "'sandbox.memory_mb_max' is above 'pool.memory_mb_max': such a function could never start");
   }
+  uint32_t reads = c.sandbox.manifest.io_reads_per_s_max;
+  if (reads != 0 && reads < sandbox::kIoReadsPerSecondMin) {
+    return at(positions, "sandbox.io_reads_per_s_max",
+              "'sandbox.io_reads_per_s_max' is below 100, the least that a function may have");
+  }
   if (c.http.body_bytes_max > c.http.buffered_bytes_max) {
     return at(positions, "http.buffered_mb_max",
               "'http.buffered_mb_max' is below 'http.body_kb_max'");
@@ -312,6 +319,8 @@ sandbox::Limits limits_max_of(const Config& config) {
   limits.tmp_bytes = uint64_t{m.tmp_mb_max} << 20;
   limits.open_files_max = config.sandbox.open_files_max;
   limits.file_bytes_max = uint64_t{config.sandbox.file_mb_max} << 20;
+  limits.io_bytes_per_s = uint64_t{m.io_mb_per_s_max} << 20;
+  limits.io_reads_per_s = m.io_reads_per_s_max;
   return limits;
 }
 

@@ -93,7 +93,7 @@ void read_leftover(ledger::Record& record, const std::string& cgroup_base) {
 class Daemon {
  public:
   Daemon(const Options& options, const Identity& identity, sandbox::SpawnerClient& spawner,
-         const std::string& cgroup_base)
+         const std::string& cgroup_base, const sandbox::Disks& disks)
       : config_(options.config),
         cgroup_base_(cgroup_base),
         registry_(config_.state_dir + "/hearth.db"),
@@ -109,6 +109,7 @@ class Daemon {
                   logs_,
                   metrics_,
                   config_.limits,
+                  disks,
                   config_.ledger.durability,
                   uint64_t{config_.logs.call_kb_kill} << 10,
                   false},
@@ -280,9 +281,9 @@ void set_up_log(const Config& config) {
 }
 
 int serve(const Options& options, const Identity& identity, sandbox::SpawnerClient& spawner,
-          const std::string& cgroup_base, Listeners listeners) {
+          const std::string& cgroup_base, const sandbox::Disks& disks, Listeners listeners) {
   ::signal(SIGPIPE, SIG_IGN);
-  Daemon daemon(options, identity, spawner, cgroup_base);
+  Daemon daemon(options, identity, spawner, cgroup_base, disks);
   return daemon.run(std::move(listeners));
 }
 

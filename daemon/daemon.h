@@ -15,6 +15,6 @@ void set_up_log(const Config& config);
 // Recovers what the last run left, serves until SIGTERM or SIGINT, drains, and returns the exit
 // status. A second signal ends the drain. Throws sys::Error when the state cannot be opened.
 int serve(const Options& options, const Identity& identity, sandbox::SpawnerClient& spawner,
-          const std::string& cgroup_base, Listeners listeners);
+          const std::string& cgroup_base, const sandbox::Disks& disks, Listeners listeners);
 
 }  // namespace hearth::daemon

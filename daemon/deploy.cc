@@ -131,6 +131,7 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
   // Which image that is does not change with the configuration later, and it is in use.
   manifest.image = image_of(manifest, options_.default_image);
   if (auto bad = check_files(manifest, folder)) co_return std::move(*bad);
+  if (auto bad = check_reads(manifest)) co_return std::move(*bad);
   sys::fail_point("deploy.checked");
 
   if (!fs::exists(bundle_path(bundle.hash))) {
@@ -189,6 +190,19 @@ std::optional<CallError> Deployer::check_files(const Manifest& manifest,
                       "handler", manifest.handler);
   }
   return std::nullopt;
+}
+
+// A limit that cannot be enforced is refused, unless weaker ones were accepted.
+std::optional<CallError> Deployer::check_reads(const Manifest& manifest) const {
+  const std::string& obstacle = services_.disks.obstacle;
+  bool limited = manifest.io_mb_per_s != 0 || manifest.io_reads_per_s != 0;
+  bool strict = services_.limits == sandbox::LimitsMode::kStrict;
+  if (!limited || !strict || obstacle.empty()) return std::nullopt;
+  bool bytes = manifest.io_mb_per_s != 0;
+  const char* key = bytes ? "io_mb_per_s" : "io_reads_per_s";
+  uint32_t value = bytes ? manifest.io_mb_per_s : manifest.io_reads_per_s;
+  return bad_bundle(fmt::format("'{}' cannot be enforced on this host: {}", key, obstacle), key,
+                    fmt::format("{}", value));
 }
 
 bool Deployer::image_exists(const std::string& image) const {

@@ -52,6 +52,7 @@ class Deployer {
  private:
   loop::Task<std::variant<Deployed, CallError>> install(std::string tenant, std::string folder,
                                                         registry::Bundle bundle, bool verify);
+  std::optional<CallError> check_reads(const registry::Manifest& manifest) const;
   std::optional<CallError> check_files(const registry::Manifest& manifest,
                                        const std::string& folder) const;
   void go_live(const std::shared_ptr<const registry::Version>& version);

@@ -158,6 +158,7 @@ class Fleet {
   Sandbox* find(pool::SandboxId id);
   void forget(pool::SandboxId id);
   void attach(Sandbox& sandbox, pool::FunctionId function);
+  void hurry_when_killed(Sandbox& sandbox, const sandbox::Limits& limits);
   sandbox::Spec spec_of(const Sandbox& sandbox) const;
 
   loop::Loop& loop_;

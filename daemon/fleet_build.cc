@@ -64,10 +64,18 @@ sandbox::Spec Fleet::spec_of(const Sandbox& sandbox) const {
   return spec;
 }
 
+// A process that is killed while it waits for a disk ends when its read is done, and reads that are
+// held back may have minutes before them. Only the spawner may lift that.
+void Fleet::hurry_when_killed(Sandbox& sandbox, const sandbox::Limits& limits) {
+  if (limits.io_bytes_per_s == 0 && limits.io_reads_per_s == 0) return;
+  sandbox.worker->on_kill([this, id = sandbox.id] { spawner_.hurry(uint64_t(id)); });
+}
+
 // Namespaces, mounts, cgroup and PID 1; no program yet.
 Task<std::optional<StartFailure>> Fleet::set_up(Sandbox& sandbox) {
   sys::fail_point("start.asked");
-  auto made = co_await spawner_.create(spec_of(sandbox));
+  sandbox::Spec spec = spec_of(sandbox);
+  auto made = co_await spawner_.create(spec);
   sys::fail_point("start.made");
   if (auto* failure = std::get_if<sandbox::Failure>(&made)) {
     co_return StartFailure{std::move(*failure), false, {}, {}, {}};
@@ -76,6 +84,7 @@ Task<std::optional<StartFailure>> Fleet::set_up(Sandbox& sandbox) {
   sandbox.worker =
       std::make_unique<Worker>(loop_, uint64_t(id), std::move(std::get<sandbox::Descriptors>(made)),
                                [this, id] { lost(id); });
+  hurry_when_killed(sandbox, spec.limits);
   auto failure = co_await sandbox.worker->ready(options_.setup_limit);
   sys::fail_point("start.set_up");
   co_return failure;
@@ -145,8 +154,10 @@ Task<void> Fleet::specialise(SandboxId id) {
   sandbox.ready = false;
   const registry::Manifest& manifest = sandbox.version->manifest;
   std::optional<StartFailure> failure;
-  auto refused = co_await spawner_.specialise(
-      uint64_t(id), sandbox.version->hash, limits_of(manifest, options_.limits_max), manifest.name);
+  sandbox::Limits limits = limits_of(manifest, options_.limits_max);
+  hurry_when_killed(sandbox, limits);
+  auto refused =
+      co_await spawner_.specialise(uint64_t(id), sandbox.version->hash, limits, manifest.name);
   if (refused) {
     failure = StartFailure{std::move(*refused), false, {}, {}, {}};
   } else {

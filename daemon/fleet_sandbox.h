@@ -72,6 +72,9 @@ inline sandbox::Limits limits_of(const registry::Manifest& manifest, const sandb
   limits.processes_max = manifest.processes_max;
   limits.cpu_percent = manifest.cpu_percent;
   limits.tmp_bytes = uint64_t{manifest.tmp_mb} << 20;
+  // A version that was deployed while the host had no bound has what the host has now.
+  if (manifest.io_mb_per_s != 0) limits.io_bytes_per_s = uint64_t{manifest.io_mb_per_s} << 20;
+  if (manifest.io_reads_per_s != 0) limits.io_reads_per_s = manifest.io_reads_per_s;
   return limits;
 }
 

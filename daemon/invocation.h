@@ -14,6 +14,7 @@
 #include "daemon/ledger/log_store.h"
 #include "daemon/metrics.h"
 #include "daemon/registry/registry.h"
+#include "sandbox/disks.h"
 
 namespace hearth::daemon {
 
@@ -26,6 +27,7 @@ struct Services {
   ledger::LogStore& logs;
   Metrics& metrics;
   sandbox::LimitsMode limits = sandbox::LimitsMode::kStrict;
+  sandbox::Disks disks;  // whose reads can be limited
   ledger::Durability durability = ledger::Durability::kProcess;
   uint64_t log_bytes_kill = 64u << 20;  // a call that writes more log than this is ended
   bool draining = false;

@@ -24,12 +24,14 @@ int main(int argc, char** argv) {
     daemon::Identity identity = daemon::find_identity(options.config);
     sys::Fd lock = daemon::prepare_folders(options.config, identity);
     std::string cgroup_base = daemon::prepare_cgroups(options.config);
-    std::unique_ptr<sandbox::SpawnerClient> spawner = daemon::start_spawner(options, cgroup_base);
+    sandbox::Disks disks = daemon::find_disks(options, cgroup_base);
+    std::unique_ptr<sandbox::SpawnerClient> spawner =
+        daemon::start_spawner(options, cgroup_base, disks);
     // Sockets come before the drop, because ports below 1024 and the runtime folder are root's.
     daemon::Listeners listeners = daemon::open_listeners(options.config, identity);
     daemon::drop_privileges(identity);
 
-    return daemon::serve(options, identity, *spawner, cgroup_base, std::move(listeners));
+    return daemon::serve(options, identity, *spawner, cgroup_base, disks, std::move(listeners));
   } catch (const std::exception& error) {
     sys::log::error("hearthd cannot go on", {{"error", error.what()}});
     return EXIT_FAILURE;

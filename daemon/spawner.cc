@@ -102,6 +102,14 @@ Task<std::optional<Failure>> Spawner::remove(uint64_t id) {
   co_return failure_in(answer);
 }
 
+void Spawner::hurry(uint64_t id) try {
+  client_.kill(id);
+  flush_later();
+} catch (const sys::Error& error) {
+  // As below.
+  sys::log::warning("sandbox is not hurried", {{"sandbox", id}, {"error", error.what()}});
+}
+
 void Spawner::discard(uint64_t id) try {
   client_.remove(id);
   flush_later();

@@ -30,6 +30,8 @@ class Spawner {
                                                          sandbox::Limits limits,
                                                          std::string function);
   loop::Task<std::optional<sandbox::Failure>> remove(uint64_t id);
+  // Its processes have been killed: they do not wait for their turn to read.
+  void hurry(uint64_t id);
   void discard(uint64_t id);  // remove without waiting for the answer
   loop::Task<std::optional<sandbox::Failure>> prune(std::string tenant, std::string function);
 

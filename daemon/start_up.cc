@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include <charconv>
+#include <filesystem>
 #include <functional>
 
 #include "sandbox/cgroup.h"
@@ -80,8 +81,30 @@ std::string prepare_cgroups(const Config& config) {
   return sandbox::cgroup::prepare_base(config.limits, instance_name(config));
 }
 
+sandbox::Disks find_disks(const Options& options, const std::string& cgroup_base) {
+  const Config& config = options.config;
+  std::vector<std::string> folders;
+  for (const std::string& path : {config.state_dir + "/images", config.state_dir + "/bundles",
+                                  options.libexec_dir, std::string("/usr")}) {
+    if (path == "/usr" && !config.host_image) continue;
+    folders.push_back(std::filesystem::weakly_canonical(path));
+  }
+  sandbox::Disks disks = sandbox::find_disks_to_limit(folders, cgroup_base);
+  if (disks.obstacle.empty()) return disks;
+  const registry::ManifestBounds& bounds = config.sandbox.manifest;
+  bool bounded = bounds.io_mb_per_s_max != 0 || bounds.io_reads_per_s_max != 0;
+  if (bounded && config.limits == sandbox::LimitsMode::kStrict) {
+    throw std::runtime_error(
+        fmt::format("reads cannot be limited here: {}; set neither io_mb_per_s_max nor "
+                    "io_reads_per_s_max, or accept weaker limits with --limits=best-effort",
+                    disks.obstacle));
+  }
+  return disks;
+}
+
 std::unique_ptr<sandbox::SpawnerClient> start_spawner(const Options& options,
-                                                      const std::string& cgroup_base) {
+                                                      const std::string& cgroup_base,
+                                                      const sandbox::Disks& disks) {
   const Config& config = options.config;
   sandbox::SpawnerPolicy policy;
   policy.state_dir = config.state_dir;
@@ -93,6 +116,7 @@ std::unique_ptr<sandbox::SpawnerClient> start_spawner(const Options& options,
   policy.subid_base = config.sandbox.subid_base;
   policy.subid_blocks = config.sandbox.subid_blocks;
   policy.limits_max = limits_max_of(config);
+  if (disks.obstacle.empty()) policy.io_devices = disks.devices;
   return std::make_unique<sandbox::SpawnerClient>(options.libexec_dir + "/hearth-spawner", policy);
 }
 

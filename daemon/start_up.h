@@ -7,6 +7,7 @@
 #include <string>
 
 #include "daemon/options.h"
+#include "sandbox/disks.h"
 #include "sandbox/spawner_client.h"
 #include "sandbox/sys/fd.h"
 
@@ -29,8 +30,14 @@ sys::Fd prepare_folders(const Config& config, const Identity& identity);
 
 // The cgroup base (moves this process into its leaf) and the spawner.
 std::string prepare_cgroups(const Config& config);
+
+// The disks whose reads can be limited, or why they cannot be. Throws when the configuration bounds
+// them, limits are strict and they cannot be: nothing is pretended.
+sandbox::Disks find_disks(const Options& options, const std::string& cgroup_base);
+
 std::unique_ptr<sandbox::SpawnerClient> start_spawner(const Options& options,
-                                                      const std::string& cgroup_base);
+                                                      const std::string& cgroup_base,
+                                                      const sandbox::Disks& disks);
 
 // Becomes the identity, with no capability in any set and no way back.
 void drop_privileges(const Identity& identity);

@@ -56,6 +56,7 @@ void Worker::kill() {
   killed_ = true;
   // Fails only when the cgroup is gone already, and then so are its processes.
   (void)!::write(descriptors_.cgroup_kill.get(), "1", 1);
+  if (also_on_kill_) also_on_kill_();
 }
 
 Task<void> Worker::gone() {

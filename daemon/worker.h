@@ -133,6 +133,8 @@ class Worker {
     return server_ && server_->channel && server_->channel->has_unasked();
   }
 
+  // What else a kill needs; called once, with it.
+  void on_kill(std::function<void()> also) { also_on_kill_ = std::move(also); }
   void kill();              // one write, at once, the whole tree
   loop::Task<void> gone();  // returns when no process of the sandbox is left (after kill)
   bool dead() const { return dead_; }
@@ -210,7 +212,7 @@ class Worker {
   loop::Loop& loop_;
   uint64_t id_;
   sandbox::Descriptors descriptors_;
-  std::function<void()> lost_;
+  std::function<void()> lost_, also_on_kill_;
   loop::Event changed_;
   loop::Timer timer_;
   bool expired_ = false;

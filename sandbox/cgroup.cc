@@ -32,21 +32,6 @@ std::vector<std::string> words(const std::string& text) {
   return {std::istream_iterator<std::string>(in), {}};
 }
 
-// mountinfo writes space, tab, newline and backslash as \ooo.
-std::string unescape(std::string_view text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
-                                 (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      plain += text[i];
-    }
-  }
-  return plain;
-}
-
 // Makes one cgroup, or takes the one that is there. The mode is set apart from the process' umask.
 void make(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) < 0 && errno != EEXIST) sys::check(-1, "mkdir", path);
@@ -132,6 +117,20 @@ void write_file(int directory, const char* name, std::string_view value, std::st
   if (fd < 0) sys::check(fd, "open", join(path, name));
   sys::Fd file(fd);
   if (::write(fd, value.data(), value.size()) < 0) sys::check(-1, "write", join(path, name));
+}
+
+std::string unescape(std::string_view text) {
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
+                                 (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
 }
 
 std::string find_mount() {

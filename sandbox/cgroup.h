@@ -45,6 +45,9 @@ void write_file(int directory, const char* name, std::string_view value, std::st
 // needed ones are among them.
 void enable_controllers(int directory, LimitsMode mode, const std::string& path);
 
+// A path as mountinfo writes it, with space, tab, newline and backslash as \ooo, in plain.
+std::string unescape(std::string_view text);
+
 // A small kernel file as text. Throws sys::Error.
 std::string read_file(int directory, const std::string& name, std::string_view path = {});
 

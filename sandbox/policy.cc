@@ -43,8 +43,27 @@ const std::array kNumbers = {
     HEARTH_NUMBER("--tmp-bytes-max", limits_max.tmp_bytes),
     HEARTH_NUMBER("--open-files-max", limits_max.open_files_max),
     HEARTH_NUMBER("--file-bytes-max", limits_max.file_bytes_max),
+    HEARTH_NUMBER("--io-bytes-per-s-max", limits_max.io_bytes_per_s),
+    HEARTH_NUMBER("--io-reads-per-s-max", limits_max.io_reads_per_s),
 };
 #undef HEARTH_NUMBER
+
+// "8:0", "8:0,254:16", or nothing.
+bool are_devices(std::string_view text) {
+  while (!text.empty()) {
+    std::string_view device = text.substr(0, text.find(','));
+    size_t colon = device.find(':');
+    if (colon == std::string_view::npos) return false;
+    for (std::string_view part : {device.substr(0, colon), device.substr(colon + 1)}) {
+      if (part.empty() || part.find_first_not_of("0123456789") != std::string_view::npos)
+        return false;
+    }
+    text.remove_prefix(device.size());
+    if (text == ",") return false;
+    if (!text.empty()) text.remove_prefix(1);
+  }
+  return true;
+}
 
 constexpr const char* kStrict = "strict";
 constexpr const char* kBestEffort = "best-effort";
@@ -66,11 +85,20 @@ std::string apply(SpawnerPolicy& policy, const std::string& name, const std::str
     option.set(policy, number);
     return {};
   }
+  if (name == "--io-devices") {
+    policy.io_devices = value;
+    return are_devices(value) ? std::string() : name + ": not a list of MAJOR:MINOR";
+  }
   if (name == "--limits" && (value == kStrict || value == kBestEffort)) {
     policy.mode = value == kStrict ? LimitsMode::kStrict : LimitsMode::kBestEffort;
     return {};
   }
   return name == "--limits" ? name + ": neither strict nor best-effort" : name + ": unknown option";
+}
+
+// No limit on reading is above every limit.
+uint64_t or_all(uint64_t limit) {
+  return limit == 0 ? UINT64_MAX : limit;
 }
 
 // Rules that no option decides alone.
@@ -103,6 +131,8 @@ std::vector<std::string> to_arguments(const SpawnerPolicy& policy) {
   for (const NumberOption& option : kNumbers) {
     arguments.insert(arguments.end(), {option.name, std::to_string(option.get(policy))});
   }
+  if (!policy.io_devices.empty())
+    arguments.insert(arguments.end(), {"--io-devices", policy.io_devices});
   arguments.insert(arguments.end(),
                    {"--limits", policy.mode == LimitsMode::kStrict ? kStrict : kBestEffort});
   if (policy.host_image) arguments.push_back("--host-image");
@@ -131,13 +161,17 @@ BrokenLimit check_limits(const Limits& limits, const Limits& limits_max) {
     const char* name;
     uint64_t value, min, max;
   };
-  const std::array<Row, 6> rows = {{
+  const std::array<Row, 8> rows = {{
       {"memory_bytes", limits.memory_bytes, 1u << 20, limits_max.memory_bytes},
       {"processes_max", limits.processes_max, 1, limits_max.processes_max},
       {"cpu_percent", limits.cpu_percent, 1, limits_max.cpu_percent},
       {"tmp_bytes", limits.tmp_bytes, 4096, limits_max.tmp_bytes},
       {"open_files_max", limits.open_files_max, 16, limits_max.open_files_max},
       {"file_bytes_max", limits.file_bytes_max, 4096, limits_max.file_bytes_max},
+      {"io_bytes_per_s", or_all(limits.io_bytes_per_s), kIoBytesPerSecondMin,
+       or_all(limits_max.io_bytes_per_s)},
+      {"io_reads_per_s", or_all(limits.io_reads_per_s), kIoReadsPerSecondMin,
+       or_all(limits_max.io_reads_per_s)},
   }};
   for (const Row& row : rows) {
     if (row.value < row.min) return {row.name, row.value, row.min};

@@ -23,6 +23,8 @@ struct SpawnerPolicy {
   uint32_t subid_base = 0x70000000;
   uint32_t subid_blocks = 4096;  // sandboxes alive at once
   Limits limits_max;             // no request may exceed these
+  // The disks that sandboxes read from, as "8:0,254:16"; empty: reads cannot be limited here.
+  std::string io_devices;
 };
 
 inline constexpr uint32_t kSubidBlocksMax = 16384;

@@ -228,6 +228,10 @@ void SpawnerClient::remove(uint64_t id) {
   state_->send(wire::Remove{id});
 }
 
+void SpawnerClient::kill(uint64_t id) {
+  state_->send(wire::Kill{id});
+}
+
 void SpawnerClient::prune(uint64_t request, const std::string& tenant,
                           const std::string& function) {
   check_text("tenant", tenant, wire::kNameBytesMax);

@@ -48,6 +48,9 @@ class SpawnerClient {
   void specialise(uint64_t id, const std::string& bundle, const Limits& limits,
                   const std::string& function);
   void remove(uint64_t id);  // kills what still lives, reaps, removes the cgroup; then answers
+  // Kills what lives and lifts its limits on reading, for which even a killed process waits. There
+  // is no answer: whoever asks sees the processes end.
+  void kill(uint64_t id);
   void prune(uint64_t request, const std::string& tenant,
              const std::string& function);  // empty function: the tenant
   void purge(uint64_t request);  // at start: kill and remove every cgroup below the base that this

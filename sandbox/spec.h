@@ -23,7 +23,16 @@ struct Limits {
   uint64_t tmp_bytes = 64u << 20;      // size of /tmp; /dev/shm has the same bound
   uint32_t open_files_max = 1024;      // RLIMIT_NOFILE
   uint64_t file_bytes_max = 1u << 30;  // RLIMIT_FSIZE
+  // io.max, of each disk that images and code are read from; 0: no limit. A sandbox writes to no
+  // disk.
+  uint64_t io_bytes_per_s = 0;
+  uint32_t io_reads_per_s = 0;
 };
+
+// Pages that a sandbox waits for are locked for all who share the file, so nobody may wait long:
+// the least limits on reading.
+inline constexpr uint64_t kIoBytesPerSecondMin = 1u << 20;
+inline constexpr uint32_t kIoReadsPerSecondMin = 100;
 
 // RLIMIT_NPROC lies one above: pids.max refuses first and counts it, and without that controller
 // hearthd can see that the limit is passed.

@@ -16,6 +16,7 @@ enum Kind : uint32_t {
   kRemove = 3,
   kPrune = 4,
   kPurge = 5,
+  kKill = 6,
   kCreated = 16,
   kDone = 17,
   kRefused = 18,
@@ -24,8 +25,8 @@ enum Kind : uint32_t {
 // Both ends are of one build on one host: integers are in the host's own order. There is no
 // padding, and what a kind does not use is zero.
 struct LimitFields {
-  uint64_t memory_bytes, tmp_bytes, file_bytes_max;
-  uint32_t processes_max, cpu_percent, open_files_max, zero;
+  uint64_t memory_bytes, tmp_bytes, file_bytes_max, io_bytes_per_s;
+  uint32_t processes_max, cpu_percent, open_files_max, io_reads_per_s;
 };
 struct RequestFrame {
   uint32_t kind, zero;
@@ -33,7 +34,7 @@ struct RequestFrame {
   char tenant[kNameBytesMax + 1], function[kNameBytesMax + 1], image[kNameBytesMax + 1];
   char bundle[kBundleBytes + 8];
   LimitFields limits;
-  uint64_t reserved[3];
+  uint64_t reserved[2];
 };
 struct AnswerFrame {
   uint32_t kind;
@@ -68,13 +69,8 @@ std::optional<std::string> get(const char (&field)[N]) {
 }
 
 LimitFields put_limits(const Limits& limits) {
-  return {limits.memory_bytes,
-          limits.tmp_bytes,
-          limits.file_bytes_max,
-          limits.processes_max,
-          limits.cpu_percent,
-          limits.open_files_max,
-          0};
+  return {limits.memory_bytes,  limits.tmp_bytes,   limits.file_bytes_max, limits.io_bytes_per_s,
+          limits.processes_max, limits.cpu_percent, limits.open_files_max, limits.io_reads_per_s};
 }
 
 Limits get_limits(const LimitFields& fields) {
@@ -82,6 +78,8 @@ Limits get_limits(const LimitFields& fields) {
   limits.memory_bytes = fields.memory_bytes;
   limits.tmp_bytes = fields.tmp_bytes;
   limits.file_bytes_max = fields.file_bytes_max;
+  limits.io_bytes_per_s = fields.io_bytes_per_s;
+  limits.io_reads_per_s = fields.io_reads_per_s;
   limits.processes_max = fields.processes_max;
   limits.cpu_percent = fields.cpu_percent;
   limits.open_files_max = fields.open_files_max;
@@ -128,6 +126,10 @@ struct RequestWriter {
     frame.kind = kPurge;
     frame.id = purge.id;
   }
+  void operator()(const Kill& kill) const {
+    frame.kind = kKill;
+    frame.id = kill.id;
+  }
 };
 
 struct AnswerWriter {
@@ -168,6 +170,7 @@ std::optional<Rules> rules_of(uint32_t kind) {
     case kPrune:
       return Rules{true, true, false, false, false};
     case kPurge:
+    case kKill:
       return Rules{};
     default:
       return std::nullopt;
@@ -185,7 +188,7 @@ struct Texts {
 
 // The name of the first field that breaks a rule, or nullptr with the texts in `out`.
 const char* check_fields(const RequestFrame& frame, const Rules& rules, Texts& out) {
-  if (frame.zero || frame.reserved[0] || frame.reserved[1] || frame.reserved[2]) return "reserved";
+  if (frame.zero || frame.reserved[0] || frame.reserved[1]) return "reserved";
   auto take = [](auto& field, bool used, auto valid, std::string& text) {
     std::optional<std::string> found = get(field);
     if (!found || (!used && !found->empty())) return false;
@@ -197,7 +200,7 @@ const char* check_fields(const RequestFrame& frame, const Rules& rules, Texts& o
   if (!take(frame.function, rules.function, valid_name, out.function)) return "function";
   if (!take(frame.image, rules.image, valid_name, out.image)) return "image";
   if (!take(frame.bundle, rules.bundle, valid_bundle, out.bundle)) return "bundle";
-  if (frame.limits.zero || (!rules.limits && !all_zero(frame.limits))) return "limits";
+  if (!rules.limits && !all_zero(frame.limits)) return "limits";
   if (rules.tenant && out.tenant.empty()) return "tenant";
   if (rules.image && out.image.empty()) return "image";
   // Code belongs to a function: a generic sandbox has neither.
@@ -251,6 +254,8 @@ std::optional<Decoded> decode_request(std::span<const std::byte> bytes) {
       return Request(Remove{frame.id});
     case kPrune:
       return Request(Prune{frame.id, texts.tenant, texts.function});
+    case kKill:
+      return Request(Kill{frame.id});
     default:
       return Request(Purge{frame.id});
   }

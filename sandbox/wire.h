@@ -17,7 +17,7 @@
 // not exactly such a frame ends the connection; one whose fields break a rule is refused by name.
 namespace hearth::sandbox::wire {
 
-// hearthd -> spawner. Each is answered once, under its id.
+// hearthd -> spawner. Each is answered once, under its id; but not Kill.
 struct Create {
   Spec spec;
 };
@@ -36,7 +36,10 @@ struct Prune {
 struct Purge {
   uint64_t id = 0;
 };
-using Request = std::variant<Create, Specialise, Remove, Prune, Purge>;
+struct Kill {
+  uint64_t id = 0;
+};
+using Request = std::variant<Create, Specialise, Remove, Prune, Purge, Kill>;
 
 // The frame is one, but this field of it breaks the rules.
 struct BadField {

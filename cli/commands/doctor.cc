@@ -33,7 +33,9 @@ doctor::Daemon ask_daemon(const Globals& globals, const std::string& state_dir) 
     Json status = globals.client().get("/v1/status");
     daemon.version = word(status, "version");
     daemon.state_dir = word(status, "state_dir");
-    daemon.limits_mode = word(status.value("limits", Json::object()), "mode");
+    Json limits = status.value("limits", Json::object());
+    daemon.limits_mode = word(limits, "mode");
+    daemon.reads = word(limits, "reads");
   } catch (const Failure& failure) {
     daemon.unreachable = failure.what();
   }

@@ -67,6 +67,24 @@ Finding controller_finding(const Host& host, const Controller& controller, bool 
       how_to_mend(host, controller.name)};
 }
 
+// Not needed to start: most functions are given no such limit.
+Finding reads(const Host& host, const std::vector<std::string>& available, const Daemon& daemon) {
+  const std::string check = "limits on disk reads";
+  const std::string why =
+      "io_mb_per_s and io_reads_per_s cannot be enforced: strict limits refuse them, with best "
+      "effort a function reads as fast as the disk";
+  if (daemon.reads.starts_with("none: ")) {
+    return {
+        check, Level::kWarn, daemon.reads.substr(6), why,
+        "put the state folder on a plain file system (ext4, xfs) of a disk, and give hearthd the "
+        "controller io (Delegate=yes)"};
+  }
+  if (!daemon.reads.empty()) return ok(check, daemon.reads);
+  if (std::find(available.begin(), available.end(), "io") != available.end())
+    return ok(check, "the controller io is available; hearthd says of which disks once it runs");
+  return {check, Level::kWarn, "no cgroup controller io", why, how_to_mend(host, "io")};
+}
+
 // Of the unit's own cgroup once it runs under systemd.
 Finding delegation(const Host& host, const std::string& mount) {
   std::string unit = mount + "/system.slice/hearthd.service";
@@ -99,6 +117,7 @@ Findings check_cgroups(const Host& host, const Daemon& daemon) {
     bool there = std::find(available.begin(), available.end(), controller.name) != available.end();
     findings.push_back(controller_finding(host, controller, there, daemon.best_effort()));
   }
+  findings.push_back(reads(host, available, daemon));
   findings.push_back(delegation(host, mount));
   return findings;
 }

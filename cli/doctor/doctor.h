@@ -48,6 +48,7 @@ struct Daemon {
   std::string unreachable;  // why not
   std::string limits_mode;  // "strict" or "best-effort"
   std::string state_dir;    // its own, else the one to look at
+  std::string reads = {};   // how they are limited: "io.max of 8:0", or "none: " and why
 
   bool best_effort() const { return limits_mode == "best-effort"; }
 };

@@ -50,6 +50,8 @@ Json Api::function_row(const registry::Version& version, bool live) const {
               {"cpu_percent", m.cpu_percent},
               {"processes_max", m.processes_max},
               {"tmp_mb", m.tmp_mb},
+              {"io_mb_per_s", m.io_mb_per_s},
+              {"io_reads_per_s", m.io_reads_per_s},
               {"output_kb", m.output_kb},
               {"log_kb", m.log_kb},
               {"reuse", registry::name_of(m.reuse)},

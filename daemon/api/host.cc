@@ -60,6 +60,8 @@ Response Api::status() {
         {{"mode", strict ? "strict" : "best-effort"},
          {"memory", strict ? "memory.max" : "sampled every 10 ms, killed above the limit"},
          {"cpu", strict ? "cpu.max" : "cpu.stat sampled every 10 ms; no cap on the rate"},
+         {"reads", services_.disks.obstacle.empty() ? "io.max of " + services_.disks.devices
+                                                    : "none: " + services_.disks.obstacle},
          {"processes", strict ? "pids.max" : "RLIMIT_NPROC and cgroup.procs sampled every 10 ms"}}},
        {"ledger", ledger},
        {"sandboxes", sandboxes},

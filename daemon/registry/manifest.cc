@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "daemon/settings/reader.h"
+#include "sandbox/spec.h"
 
 namespace hearth::registry {
 namespace {
@@ -95,6 +96,8 @@ void lower_defaults(Manifest& m, const ManifestBounds& bounds) {
   m.cpu_percent = std::min(m.cpu_percent, bounds.cpu_percent_max);
   m.processes_max = std::min(m.processes_max, bounds.processes_max);
   m.tmp_mb = std::min(m.tmp_mb, bounds.tmp_mb_max);
+  m.io_mb_per_s = bounds.io_mb_per_s_max;
+  m.io_reads_per_s = bounds.io_reads_per_s_max;
   m.output_kb = std::min(m.output_kb, bounds.output_kb_max);
   m.log_kb = std::min(m.log_kb, bounds.log_kb_max);
   m.concurrency_max = std::min(m.concurrency_max, bounds.concurrency_max);
@@ -104,6 +107,11 @@ void lower_defaults(Manifest& m, const ManifestBounds& bounds) {
 uint64_t cpu_ms_max(const ManifestBounds& bounds) {
   uint64_t all = uint64_t{bounds.timeout_ms_max} * bounds.cpu_percent_max / 100;
   return std::min<uint64_t>(all, UINT32_MAX);
+}
+
+// 0 is no limit, which only a host without a bound of its own offers.
+settings::Number reads(uint32_t* target, uint64_t least, uint64_t bound) {
+  return bound == 0 ? settings::Number{target, 0, kIoMax} : settings::Number{target, least, bound};
 }
 
 std::vector<settings::Key> keys_of(Draft& draft, const ManifestBounds& bounds) {
@@ -125,6 +133,9 @@ std::vector<settings::Key> keys_of(Draft& draft, const ManifestBounds& bounds) {
       {"cpu_percent", Number{&m.cpu_percent, 1, bounds.cpu_percent_max}},
       {"processes_max", Number{&m.processes_max, 1, bounds.processes_max}},
       {"tmp_mb", Number{&m.tmp_mb, 1, bounds.tmp_mb_max}},  // a tmpfs of size 0 has no bound at all
+      {"io_mb_per_s", reads(&m.io_mb_per_s, 1, bounds.io_mb_per_s_max)},
+      {"io_reads_per_s",
+       reads(&m.io_reads_per_s, sandbox::kIoReadsPerSecondMin, bounds.io_reads_per_s_max)},
       {"output_kb", Number{&m.output_kb, 1, bounds.output_kb_max}},
       {"log_kb", Number{&m.log_kb, 0, bounds.log_kb_max}},
       {"reuse", settings::choice(&m.reuse, {{"never", Reuse::kNever},
@@ -176,6 +187,13 @@ std::optional<ManifestError> check_together(const Draft& draft,
   if (m.runtime == Runtime::kExec && m.reuse == Reuse::kProcess) {
     return refuse_at(positions, "reuse",
                      "'reuse' is \"process\": a program of runtime \"exec\" serves one call");
+  }
+  constexpr uint32_t kReadsMin = sandbox::kIoReadsPerSecondMin;
+  if (m.io_reads_per_s != 0 && m.io_reads_per_s < kReadsMin) {
+    return refuse_at(
+        positions, "io_reads_per_s",
+        fmt::format("'io_reads_per_s' is {}, at least {} is allowed", m.io_reads_per_s, kReadsMin),
+        fmt::format("io_reads_per_s>={}", kReadsMin), std::to_string(m.io_reads_per_s));
   }
   if (m.warm_min > m.concurrency_max) {
     return refuse_at(positions, positions.contains("warm_min") ? "warm_min" : "concurrency_max",

@@ -38,8 +38,10 @@ struct Manifest {
   uint32_t cpu_percent = 100;  // 100 is one core
   uint32_t processes_max = 64;
   uint32_t tmp_mb = 64;
-  uint32_t output_kb = 6144;  // answer
-  uint32_t log_kb = 256;      // kept per call
+  uint32_t io_mb_per_s = 0;     // read from each disk; 0: no limit, or the host's
+  uint32_t io_reads_per_s = 0;  // likewise
+  uint32_t output_kb = 6144;    // answer
+  uint32_t log_kb = 256;        // kept per call
   Reuse reuse = Reuse::kSandbox;
   uint32_t concurrency_max = 8;
   uint32_t warm_min = 0;
@@ -67,9 +69,11 @@ struct ManifestBounds {
   uint32_t log_kb_max = 10240;
   uint32_t env_bytes_max = 32768;  // NAME=value NUL, all together
   uint32_t cpu_percent_max = 800;
+  uint32_t io_mb_per_s_max = 0, io_reads_per_s_max = 0;  // 0: none
 };
 
 inline constexpr uint32_t kMemoryMbMin = 16;  // less does not hold a runtime
+inline constexpr uint32_t kIoMax = 1u << 20;  // where the host sets no bound: as good as none
 
 // A key left out takes its default, or the host's bound where that is smaller.
 std::variant<Manifest, ManifestError> parse_manifest(std::string_view text,

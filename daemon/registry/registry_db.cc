@@ -73,6 +73,10 @@ CREATE TABLE version_env (
   value TEXT NOT NULL,
   PRIMARY KEY (version_id, name)
 ) STRICT, WITHOUT ROWID;
+)sql",
+                               R"sql(
+ALTER TABLE versions ADD COLUMN io_mb_per_s INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE versions ADD COLUMN io_reads_per_s INTEGER NOT NULL DEFAULT 0;
 )sql"};
 
 constexpr const char* kColumns =
@@ -80,7 +84,7 @@ constexpr const char* kColumns =
     "timeout_ms, cpu_ms, "
     "cpu_percent, processes_max, tmp_mb, output_kb, log_kb, reuse, concurrency_max, warm_min, "
     "exec_http_env, "
-    "http_public, http_methods";
+    "http_public, http_methods, io_mb_per_s, io_reads_per_s";
 
 template <typename Enum>
 Enum enum_of(const std::string& text, std::initializer_list<Enum> all) {
@@ -151,6 +155,8 @@ Manifest read_manifest(Row& row, std::string name) {
   bool is_public = row.small() != 0;
   std::string methods = row.text();
   if (has_http) m.http = HttpTrigger{is_public, split(methods)};
+  m.io_mb_per_s = row.small();
+  m.io_reads_per_s = row.small();
   return m;
 }
 
@@ -239,13 +245,14 @@ void RegistryDb::insert_version(Version& version) {
   version.number = static_cast<uint32_t>(number.integer(0));
   number.reset();
   auto insert = db_.prepare(std::string("INSERT INTO versions (") + kColumns +
-                            ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+                            ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
   constexpr int kHttpPublic = 22;
   insert.query(version.tenant, m.name, version.number, version.hash, version.bytes,
                version.created_at_us, name_of(m.runtime), m.handler, m.image, m.memory_mb,
                m.timeout_ms, m.cpu_ms, m.cpu_percent, m.processes_max, m.tmp_mb, m.output_kb,
                m.log_kb, name_of(m.reuse), m.concurrency_max, m.warm_min, m.exec_http_env,
-               m.http && m.http->is_public, m.http ? join(m.http->methods) : std::string());
+               m.http && m.http->is_public, m.http ? join(m.http->methods) : std::string(),
+               m.io_mb_per_s, m.io_reads_per_s);
   if (!m.http) insert.bind_null(kHttpPublic);
   while (insert.step()) {
   }

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include <memory>
-#include <vector>
+#include <sstream>
 
 #include "sandbox/cgroup.h"
 #include "sandbox/sys/error.h"
@@ -60,6 +60,20 @@ std::string cpu_max(uint32_t percent) {
   return fmt::format("{} {}", percent * period_us / 100, period_us);
 }
 
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> parts;
+  std::istringstream in(list);
+  for (std::string part; std::getline(in, part, ',');) parts.push_back(part);
+  return parts;
+}
+
+// One disk's reads as io.max wants them.
+std::string io_max(const std::string& device, const Limits& limits) {
+  auto or_max = [](uint64_t limit) { return limit == 0 ? "max" : std::to_string(limit); };
+  return fmt::format("{} rbps={} riops={}", device, or_max(limits.io_bytes_per_s),
+                     or_max(limits.io_reads_per_s));
+}
+
 // A name below a directory that is being read, depth first.
 struct Walk {
   int base;
@@ -82,7 +96,8 @@ struct Walk {
 
 }  // namespace
 
-Groups::Groups(const std::string& base, LimitsMode mode) : mode_(mode), base_(open_base(base)) {
+Groups::Groups(const std::string& base, LimitsMode mode, const std::string& io_devices)
+    : mode_(mode), io_devices_(split(io_devices)), base_(open_base(base)) {
   if (mode_ == LimitsMode::kStrict) cgroup::enable_controllers(base_.get(), mode_, base);
   make_parent(kTenants);
 }
@@ -138,6 +153,22 @@ void Groups::set_limits_at(int directory, const std::string& path, const Limits&
   set("memory.oom.group", "1");
   set("pids.max", std::to_string(uint64_t{limits.processes_max} + 1));  // and hearth-init
   set("cpu.max", cpu_max(limits.cpu_percent));
+  // Nothing to write is the usual case. Nor is a limit ever taken back: a function's own is not
+  // above the one that its generic sandbox began with.
+  if (limits.io_bytes_per_s != 0 || limits.io_reads_per_s != 0)
+    limit_reads(directory, path, limits);
+}
+
+void Groups::limit_reads(int directory, const std::string& path, const Limits& limits) const {
+  bool strict = mode_ == LimitsMode::kStrict;
+  if (io_devices_.empty() && strict) throw sys::Error("limit reads", path + "/io.max", ENOTSUP);
+  for (const std::string& device : io_devices_) {
+    try {
+      cgroup::write_file(directory, "io.max", io_max(device, limits), path);
+    } catch (const sys::Error& error) {
+      if (strict || error.code() != ENOENT) throw;
+    }
+  }
 }
 
 void Groups::open_files(const Leaf& leaf, Descriptors& out) const {
@@ -163,7 +194,15 @@ std::string Groups::processes(const std::string& leaf) const {
 }
 
 void Groups::kill(const std::string& leaf) const {
-  cgroup::write_file(open_group(base_.get(), leaf).get(), "cgroup.kill", "1", leaf);
+  sys::Fd directory = open_group(base_.get(), leaf);
+  cgroup::write_file(directory.get(), "cgroup.kill", "1", leaf);
+  for (const std::string& device : io_devices_) {
+    try {
+      cgroup::write_file(directory.get(), "io.max", io_max(device, {}), leaf);
+    } catch (const sys::Error&) {
+      // No such controller, or the leaf went meanwhile: nothing waits.
+    }
+  }
 }
 
 bool Groups::remove(const std::string& leaf) {

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
 #include "sandbox/spec.h"
 #include "sandbox/sys/fd.h"
@@ -16,8 +17,9 @@ namespace hearth::sandbox::spawner {
 class Groups {
  public:
   // `base` is made if missing, and locked; waits up to 20 s for another holder of the lock, then
-  // throws sys::Error. Strict: throws it too when a controller cannot be enabled.
-  Groups(const std::string& base, LimitsMode mode);
+  // throws sys::Error. Strict: throws it too when a controller cannot be enabled. `io_devices` are
+  // the policy's.
+  Groups(const std::string& base, LimitsMode mode, const std::string& io_devices = {});
 
   // Where a sandbox' processes live. It outlives this object: remove() ends it.
   struct Leaf {
@@ -35,8 +37,10 @@ class Groups {
   void open_files(const Leaf& leaf, Descriptors& out) const;
 
   std::string processes(const std::string& leaf) const;  // the text of cgroup.procs
-  void kill(const std::string& leaf) const;              // every process in it, at once
-  bool remove(const std::string& leaf);                  // false: processes are left in it
+  // Every process in it, at once. Their limits on reading go: a process ends only when what it
+  // reads is there, and a page that waits for its turn is locked for all who share the file.
+  void kill(const std::string& leaf) const;
+  bool remove(const std::string& leaf);  // false: processes are left in it
 
   // Removes an empty cgroup of a function, or of a tenant when `function` is empty.
   void prune(const std::string& tenant, const std::string& function);
@@ -48,9 +52,11 @@ class Groups {
   void make_parents(const std::string& tenant, const std::string& function);
   void make_parent(const std::string& path);
   void set_limits_at(int directory, const std::string& path, const Limits& limits) const;
+  void limit_reads(int directory, const std::string& path, const Limits& limits) const;
   void remove_if_exists(const std::string& path) const;
 
   LimitsMode mode_;
+  std::vector<std::string> io_devices_;  // "8:0"
   sys::Fd base_;
   // Parents that exist with their controllers enabled, so that the usual sandbox costs one mkdir.
   std::unordered_set<std::string> parents_;

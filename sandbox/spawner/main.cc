@@ -70,7 +70,7 @@ void prepare_descriptors(const SpawnerPolicy& policy) {
 void run(const SpawnerPolicy& policy, Faults& faults) {
   detach_from_caller();
   prepare_descriptors(policy);
-  Groups groups(policy.cgroup_base, policy.mode);
+  Groups groups(policy.cgroup_base, policy.mode, policy.io_devices);
   enter_stage(policy);
   // From here on nothing of the host's file system can be named.
   drop_to_spawner();

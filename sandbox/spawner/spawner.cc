@@ -196,6 +196,17 @@ void Spawner::handle(const wire::Purge& purge) {
   done(purge.id);
 }
 
+// Not answered: who asked waits for the processes' end, and may have another request under way.
+void Spawner::handle(const wire::Kill& kill) {
+  auto found = sandboxes_.find(kill.id);
+  if (found == sandboxes_.end()) return;
+  try {
+    if (!found->second.built.process.reap_if_dead()) groups_.kill(found->second.built.leaf);
+  } catch (const sys::Error& error) {
+    sys::log::error("cannot kill a sandbox by its cgroup", {{"error", error.what()}});
+  }
+}
+
 void Spawner::kill_all() {
   for (auto& [id, sandbox] : sandboxes_) {
     try {

@@ -55,6 +55,7 @@ class Spawner {
   void handle(const wire::Remove& remove);
   void handle(const wire::Prune& prune);
   void handle(const wire::Purge& purge);
+  void handle(const wire::Kill& kill);
   void continue_removals();
   bool continue_removal(uint64_t id, Sandbox& sandbox);  // true: it is answered
   void kill_all();

@@ -122,6 +122,39 @@ TEST_F(HostileTest, GetsNoLimitAboveTheMaximum) {
   kill_and_remove(generic);
 }
 
+TEST_F(HostileTest, GetsNoReadingAboveTheMaximumAndNoneWithoutALimit) {
+  policy.limits_max.io_bytes_per_s = 8u << 20;
+  policy.limits_max.io_reads_per_s = 500;
+  start();
+  using Change = void (*)(Limits&);
+  const Change changes[] = {
+      [](Limits& l) { ++l.io_bytes_per_s; }, [](Limits& l) { l.io_bytes_per_s = 0; },
+      [](Limits& l) { ++l.io_reads_per_s; }, [](Limits& l) { l.io_reads_per_s = 0; },
+      [](Limits& l) { l.io_reads_per_s = 1; }};
+  Spec wanted = spec();
+  for (Change change : changes) {
+    wanted.limits = policy.limits_max;
+    change(wanted.limits);
+    EXPECT_EQ(refused(wanted).error, ERANGE) << &change - changes;
+  }
+  wanted.limits = policy.limits_max;
+  kill_and_remove(create(wanted));
+}
+
+TEST_F(HostileTest, KillsNothingButItsOwnSandboxes) {
+  start();
+  Created first = create(spec()), second = create(spec());
+  client->kill(12345);  // nobody's
+  client->kill(first.id);
+  client->kill(first.id);
+  EXPECT_TRUE(dead_within(first.descriptors.pidfd.get(), milliseconds(5000)));
+  // No answer to any of them is in the way of this one.
+  client->remove(first.id);
+  EXPECT_EQ(std::get<Done>(wait_answer()).id, first.id);
+  EXPECT_FALSE(dead_within(second.descriptors.pidfd.get(), milliseconds(100)));
+  kill_and_remove(second);
+}
+
 TEST_F(HostileTest, GetsNoMoreSandboxesThanBlocksOfIds) {
   policy.subid_blocks = 3;
   start();

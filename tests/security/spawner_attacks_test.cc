@@ -276,6 +276,7 @@ TEST_F(AttackTest, CannotTouchTheSpawnersProcess) {
 }
 
 TEST_F(AttackTest, GetsNoLimitThatIsNone) {
+  policy.limits_max.io_bytes_per_s = 50u << 20;
   start();
   using Change = void (*)(Limits&);
   const Change changes[] = {[](Limits& l) { l.memory_bytes = UINT64_MAX; },
@@ -287,13 +288,18 @@ TEST_F(AttackTest, GetsNoLimitThatIsNone) {
                             [](Limits& l) { l.memory_bytes = 0; },
                             [](Limits& l) { l.cpu_percent = 0; },
                             [](Limits& l) { l.processes_max = 0; },
-                            [](Limits& l) { l.tmp_bytes = 0; }};
+                            [](Limits& l) { l.tmp_bytes = 0; },
+                            [](Limits& l) { l.io_bytes_per_s = 0; },
+                            [](Limits& l) { l.io_reads_per_s = 1; }};
   for (Change change : changes) {
     Spec wanted = spec();
+    wanted.limits = policy.limits_max;
     change(wanted.limits);
     EXPECT_EQ(refused(wanted).error, ERANGE) << &change - changes;
   }
-  kill_and_remove(create(spec()));
+  Spec good = spec();
+  good.limits = policy.limits_max;
+  kill_and_remove(create(good));
 }
 
 }  // namespace

@@ -186,6 +186,10 @@ TEST(Config, TheSpawnersPolicyCoversWhatAFunctionMayAskForAndAGenericSandbox) {
   EXPECT_EQ(limits.memory_bytes, uint64_t{50} << 20);
   EXPECT_EQ(limits.tmp_bytes, uint64_t{30} << 20);
   EXPECT_EQ(limits.processes_max, 40u);
+  EXPECT_EQ(limits.io_bytes_per_s, 0u);  // none
+  limits = limits_max_of(accepted("[sandbox]\nio_mb_per_s_max = 50\nio_reads_per_s_max = 500\n"));
+  EXPECT_EQ(limits.io_bytes_per_s, uint64_t{50} << 20);
+  EXPECT_EQ(limits.io_reads_per_s, 500u);
 }
 
 TEST(Config, AFileIsReadAndWhatCannotBeReadSaysWhy) {

@@ -313,6 +313,23 @@ INSTANTIATE_TEST_SUITE_P(Each, ManifestBound,
                                          Bound{"warm_min", 0, 32, &Manifest::warm_min}),
                          [](const auto& bound) { return bound.param.key; });
 
+TEST(Manifest, ReadingHasNoLimitUnlessTheFunctionOrTheHostSetsOne) {
+  EXPECT_EQ(accepted(kHead).io_mb_per_s, 0u);
+  Manifest m = accepted(kHead + "io_mb_per_s = 1\nio_reads_per_s = 100\n");
+  EXPECT_EQ(m.io_mb_per_s, 1u);
+  EXPECT_EQ(m.io_reads_per_s, 100u);
+  // So few that pages which others wait for too stay locked for long.
+  EXPECT_EQ(refused(kHead + "io_reads_per_s = 99\n").limit, "io_reads_per_s>=100");
+  ManifestBounds bounds;
+  bounds.io_mb_per_s_max = 50, bounds.io_reads_per_s_max = 500;
+  EXPECT_EQ(accepted(kHead, bounds).io_mb_per_s, 50u);
+  EXPECT_EQ(accepted(kHead, bounds).io_reads_per_s, 500u);
+  EXPECT_EQ(accepted(kHead + "io_mb_per_s = 49\n", bounds).io_mb_per_s, 49u);
+  EXPECT_EQ(refused(kHead + "io_mb_per_s = 51\n", bounds).limit, "io_mb_per_s<=50");
+  EXPECT_EQ(refused(kHead + "io_mb_per_s = 0\n", bounds).limit, "io_mb_per_s>=1");
+  EXPECT_EQ(refused(kHead + "io_reads_per_s = 0\n", bounds).limit, "io_reads_per_s>=100");
+}
+
 TEST(Manifest, WarmMinMayNotExceedConcurrencyMax) {
   ManifestError error = refused(kHead + "warm_min = 9\n");
   EXPECT_EQ(error.line, 4u);

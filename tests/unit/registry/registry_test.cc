@@ -56,6 +56,8 @@ TEST_F(RegistryTest, EveryFieldSurvivesAReopen) {
   full.cpu_percent = 20;
   full.processes_max = 21;
   full.tmp_mb = 22;
+  full.io_mb_per_s = 27;
+  full.io_reads_per_s = 280;
   full.output_kb = 23;
   full.log_kb = 24;
   full.reuse = Reuse::kNever;

@@ -46,7 +46,7 @@ class GroupsTest : public ::testing::Test {
   }
 
   static constexpr const char* kFiles[] = {"memory.max", "memory.swap.max", "memory.oom.group",
-                                           "pids.max", "cpu.max"};
+                                           "pids.max",   "cpu.max",         "io.max"};
   std::string base;
 };
 
@@ -63,6 +63,48 @@ TEST_F(GroupsTest, WritesEveryLimit) {
   EXPECT_EQ(read(leaf + "/memory.oom.group"), "1");
   EXPECT_EQ(read(leaf + "/pids.max"), "65");  // hearth-init is not user code
   EXPECT_EQ(read(leaf + "/cpu.max"), "30000 20000");
+  EXPECT_EQ(read(leaf + "/io.max"), "");  // none is wanted
+}
+
+TEST_F(GroupsTest, LimitsReadsOfEachDisk) {
+  std::string leaf = make_leaf();
+  Limits limits;
+  limits.io_bytes_per_s = 4 << 20;
+  Groups(base, LimitsMode::kStrict, "8:0").set_limits(leaf, limits);
+  EXPECT_EQ(read(leaf + "/io.max"), "8:0 rbps=4194304 riops=max");
+  limits.io_bytes_per_s = 0;
+  limits.io_reads_per_s = 100;
+  make_leaf();  // a plain file keeps what a shorter write leaves
+  Groups(base, LimitsMode::kStrict, "8:0,254:16").set_limits(leaf, limits);
+  EXPECT_EQ(read(leaf + "/io.max"), "254:16 rbps=max riops=100");  // the last one's
+}
+
+TEST_F(GroupsTest, RefusesToLimitReadsWhereNoDiskIsKnownInStrictMode) {
+  std::string leaf = make_leaf();
+  Limits limits;
+  limits.io_reads_per_s = 100;
+  try {
+    Groups(base, LimitsMode::kStrict).set_limits(leaf, limits);
+    FAIL();
+  } catch (const sys::Error& error) {
+    EXPECT_EQ(error.object(), leaf + "/io.max");
+    EXPECT_EQ(error.code(), ENOTSUP);
+  }
+  EXPECT_NO_THROW(Groups(base, LimitsMode::kBestEffort).set_limits(leaf, limits));
+}
+
+// What is killed does not wait for its reads.
+TEST_F(GroupsTest, LiftsTheLimitsOnReadingWithAKill) {
+  Groups groups(base, LimitsMode::kStrict, "8:0");
+  std::string leaf = make_leaf();
+  std::ofstream(base + "/" + leaf + "/cgroup.kill");
+  Limits limits;
+  limits.io_bytes_per_s = 4 << 20;
+  groups.set_limits(leaf, limits);
+  std::ofstream(base + "/" + leaf + "/io.max");  // emptied, as a plain file is not by a write
+  groups.kill(leaf);
+  EXPECT_EQ(read(leaf + "/cgroup.kill"), "1");
+  EXPECT_EQ(read(leaf + "/io.max"), "8:0 rbps=max riops=max");
 }
 
 // The kernel takes no quota below a millisecond.
@@ -79,17 +121,19 @@ TEST_F(GroupsTest, WidensThePeriodForSmallShares) {
 }
 
 TEST_F(GroupsTest, RefusesALimitThatHasNoFileInStrictMode) {
+  Limits every;
+  every.io_bytes_per_s = 4 << 20;
   for (const char* file : kFiles) {
     std::string leaf = make_leaf();
     fs::remove(base + "/" + leaf + "/" + file);
     try {
-      Groups(base, LimitsMode::kStrict).set_limits(leaf, Limits{});
+      Groups(base, LimitsMode::kStrict, "8:0").set_limits(leaf, every);
       FAIL() << file;
     } catch (const sys::Error& error) {
       EXPECT_EQ(error.object(), leaf + "/" + file);
       EXPECT_EQ(error.code(), ENOENT);
     }
-    EXPECT_NO_THROW(Groups(base, LimitsMode::kBestEffort).set_limits(leaf, Limits{}));
+    EXPECT_NO_THROW(Groups(base, LimitsMode::kBestEffort, "8:0").set_limits(leaf, every));
   }
 }
 

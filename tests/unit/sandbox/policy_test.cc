@@ -18,7 +18,8 @@ SpawnerPolicy policy() {
   policy.host_image = true;
   policy.subid_base = 0x60000000;
   policy.subid_blocks = 17;
-  policy.limits_max = {1u << 30, 100, 800, 1u << 20, 4096, 1ull << 40};
+  policy.limits_max = {1u << 30, 100, 800, 1u << 20, 4096, 1ull << 40, 9u << 20, 900};
+  policy.io_devices = "8:0,254:16";
   return policy;
 }
 
@@ -54,6 +55,9 @@ TEST(Policy, SurvivesBeingPassedAsArguments) {
   EXPECT_EQ(got.limits_max.tmp_bytes, 1u << 20);
   EXPECT_EQ(got.limits_max.open_files_max, 4096u);
   EXPECT_EQ(got.limits_max.file_bytes_max, 1ull << 40);
+  EXPECT_EQ(got.limits_max.io_bytes_per_s, 9u << 20);
+  EXPECT_EQ(got.limits_max.io_reads_per_s, 900u);
+  EXPECT_EQ(got.io_devices, "8:0,254:16");
 }
 
 TEST(Policy, AllowsNoHostImageUnlessTold) {
@@ -72,6 +76,10 @@ TEST(Policy, RefusesWhatItDoesNotUnderstand) {
   EXPECT_EQ(refusal("--subid-blocks", "-1"), "--subid-blocks: not a number");
   EXPECT_EQ(refusal("--subid-base", "4294967296"), "--subid-base: too large");
   EXPECT_EQ(refusal("--limits", "lax"), "--limits: neither strict nor best-effort");
+  for (const char* devices : {"8", "8:", ":0", "8:0,", ",8:0", "8:0 ", "8:a", "8:0,9", "8:0:1"}) {
+    EXPECT_EQ(refusal("--io-devices", devices), "--io-devices: not a list of MAJOR:MINOR");
+  }
+  EXPECT_EQ(refusal("--io-devices", "8:0"), "");
   EXPECT_EQ(refusal("--init", "hearth-init"), "--init: not absolute");
   EXPECT_EQ(refusal("--cgroup-base", ""), "--cgroup-base: not absolute");
   std::vector<std::string> cut = to_arguments(policy());
@@ -114,6 +122,12 @@ TEST(Policy, NamesTheLimitThatIsOutOfBounds) {
        [](Limits& l) { l.open_files_max = 0; }},
       {"file_bytes_max", [](Limits& l) { ++l.file_bytes_max; },
        [](Limits& l) { l.file_bytes_max = 0; }},
+      {"io_bytes_per_s", [](Limits& l) { l.io_bytes_per_s = 0; },
+       [](Limits& l) { l.io_bytes_per_s = 1; }},
+      {"io_bytes_per_s", [](Limits& l) { ++l.io_bytes_per_s; },
+       [](Limits& l) { l.io_bytes_per_s = kIoBytesPerSecondMin - 1; }},
+      {"io_reads_per_s", [](Limits& l) { l.io_reads_per_s = 0; },
+       [](Limits& l) { l.io_reads_per_s = 1; }},
   };
   for (const Case& one : cases) {
     limits = max;
