@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -150,7 +151,7 @@ std::vector<Group> allowed_everywhere() {
        names({"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev",
               "preadv2", "pwritev2", "lseek", "close", "close_range", "dup", "dup2", "dup3", "pipe",
               "pipe2", "copy_file_range"})},
-      {"hints about bytes", SCMP_ACT_ALLOW, names({"readahead", "fadvise64", "sync_file_range"})},
+      {"hints about bytes", SCMP_ACT_ALLOW, names({"fadvise64", "sync_file_range"})},
       {"waiting for events", SCMP_ACT_ALLOW,
        names({"poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
               "epoll_ctl_old", "epoll_wait", "epoll_wait_old", "epoll_pwait", "epoll_pwait2",
@@ -248,6 +249,12 @@ std::vector<Group> refused(Program program) {
       {"the image's page cache is everybody's: a hint may not empty it, and may be ignored",
        SCMP_ACT_ERRNO(0),
        {{"fadvise64", {is(3, POSIX_FADV_DONTNEED)}}}},
+      {"nor may a hint ask for pages in advance: they are locked for all who share them until they "
+       "are read, and whose reads are held back could lock as many as its memory holds",
+       SCMP_ACT_ERRNO(0),
+       {{"fadvise64", {is(3, POSIX_FADV_WILLNEED)}},
+        {"madvise", {is(2, MADV_WILLNEED)}},
+        {"readahead", {}}}},
   };
 }
 

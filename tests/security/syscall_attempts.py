@@ -174,6 +174,8 @@ def of_arguments():
     for advice, name in enumerate(("NORMAL", "RANDOM", "SEQUENTIAL", "WILLNEED", "DONTNEED",
                                    "NOREUSE")):
         yield Attempt(f"fadvise64({name})", 221, (BAD, 0, 0, advice))
+    for advice, name in ((3, "WILLNEED"), (4, "DONTNEED"), (8, "FREE"), (21, "PAGEOUT")):
+        yield Attempt(f"madvise({name})", 28, (1, 4096, advice))
     for flag, name in enumerate(("TSYNC", "LOG", "SPEC_ALLOW", "NEW_LISTENER", "TSYNC_ESRCH",
                                  "WAIT_KILLABLE_RECV")):
         yield Attempt(f"seccomp(FILTER,{name})", 317, (1, 1 << flag, BAD))

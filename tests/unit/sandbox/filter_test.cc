@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -105,6 +106,9 @@ const Denied kDenied[] = {
     {{"inotify_init1", SYS_inotify_init1, {0}}, EPERM},
     {{"inotify_add_watch", SYS_inotify_add_watch, {kNoFd, 0, 0}}, EPERM},
     {{"fanotify_init", SYS_fanotify_init, {kAll, 0}}, EPERM},
+    {{"fadvise WILLNEED", SYS_fadvise64, {kNoFd, 0, 0, POSIX_FADV_WILLNEED}}, 0},
+    {{"madvise WILLNEED", SYS_madvise, {1, 1, MADV_WILLNEED}}, 0},
+    {{"readahead", SYS_readahead, {kNoFd, 0, 1}}, 0},
     {{"fadvise DONTNEED", SYS_fadvise64, {kNoFd, 0, 0, POSIX_FADV_DONTNEED}}, 0},
     {{"splice", SYS_splice, {kNoFd, 0, kNoFd, 0, 1, 0}}, EINVAL},
     {{"tee", SYS_tee, {kNoFd, kNoFd, 1, 0}}, EINVAL},
@@ -306,6 +310,7 @@ const Call kAllowed[] = {
     {"rtnetlink", SYS_socket, {AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0}},
     {"socketpair", SYS_socketpair, {AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0}},
     {"fadvise", SYS_fadvise64, {kNoFd, 0, 0, POSIX_FADV_SEQUENTIAL}},
+    {"madvise", SYS_madvise, {1, 1, MADV_DONTNEED}},
     {"memfd_create", SYS_memfd_create, {uint64_t("x"), 0}},
     {"mprotect", SYS_mprotect, {0, 0, 7}},
     {"membarrier", SYS_membarrier, {0, 0, 0}},
