@@ -13,6 +13,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 FILES = [
     "guest_first",
     "guest_limits",
+    "guest_reads",
+    "guest_bounds",
     "guest_tree",
     "guest_host",
     "guest_hardening",
