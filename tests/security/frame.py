@@ -54,7 +54,7 @@ def of_script(text):
 
 
 def compiled(source, inside):
-    """The native attacks: a program that serves calls, or for outside one that runs one of them."""
+    """The native attempts: a program that serves calls, or one that makes a single attempt."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hearth-attacks-"))
     unittest.addModuleCleanup(shutil.rmtree, folder)
     flags = [f"-I{STAGE}/include/hearth", *(["-DINSIDE"] if inside else [])]
@@ -104,7 +104,7 @@ class Attacks(unittest.TestCase):
             function = function or "probe"
             body = json.dumps({"attempt": attempt, "with": given})
         else:
-            function = {"exec": "shell", "native": "native"}[by]
+            function = function or {"exec": "shell", "native": "native"}[by]
             body = attempt if by == "exec" else "\n".join([attempt, *map(str, given)])
         status, answer = self.call(function, body.encode(), tenant)
         if status != 200:
