@@ -83,6 +83,7 @@ std::string prepare_cgroups(const Config& config) {
 
 sandbox::Disks find_disks(const Options& options, const std::string& cgroup_base) {
   const Config& config = options.config;
+  if (config.limits == sandbox::LimitsMode::kBestEffort) return {"", "best effort limits no reads"};
   std::vector<std::string> folders;
   for (const std::string& path : {config.state_dir + "/images", config.state_dir + "/bundles",
                                   options.libexec_dir, std::string("/usr")}) {
@@ -92,8 +93,7 @@ sandbox::Disks find_disks(const Options& options, const std::string& cgroup_base
   sandbox::Disks disks = sandbox::find_disks_to_limit(folders, cgroup_base);
   if (disks.obstacle.empty()) return disks;
   const registry::ManifestBounds& bounds = config.sandbox.manifest;
-  bool bounded = bounds.io_mb_per_s_max != 0 || bounds.io_reads_per_s_max != 0;
-  if (bounded && config.limits == sandbox::LimitsMode::kStrict) {
+  if (bounds.io_mb_per_s_max != 0 || bounds.io_reads_per_s_max != 0) {
     throw std::runtime_error(
         fmt::format("reads cannot be limited here: {}; set neither io_mb_per_s_max nor "
                     "io_reads_per_s_max, or accept weaker limits with --limits=best-effort",

@@ -74,10 +74,10 @@ Finding reads(const Host& host, const std::vector<std::string>& available, const
       "io_mb_per_s and io_reads_per_s cannot be enforced: strict limits refuse them, with best "
       "effort a function reads as fast as the disk";
   if (daemon.reads.starts_with("none: ")) {
-    return {
-        check, Level::kWarn, daemon.reads.substr(6), why,
-        "put the state folder on a plain file system (ext4, xfs) of a disk, and give hearthd the "
-        "controller io (Delegate=yes)"};
+    return {check, Level::kWarn, daemon.reads.substr(6), why,
+            "run with strict limits, put the state folder on a plain file system (ext4, xfs) of a "
+            "disk, and give hearthd the "
+            "controller io (Delegate=yes)"};
   }
   if (!daemon.reads.empty()) return ok(check, daemon.reads);
   if (std::find(available.begin(), available.end(), "io") != available.end())

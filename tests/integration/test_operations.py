@@ -304,6 +304,7 @@ class Watching(Case):
         status = self.hearth.json("status")
         self.assertEqual(status["limits"]["mode"], "best-effort")
         self.assertIn("sampled", status["limits"]["memory"])
+        self.assertEqual(status["limits"]["reads"], "none: best effort limits no reads")
         self.assertEqual(status["pid"], self.hearth.process.pid)
         self.assertEqual(status["state_dir"], str(self.hearth.state))
 

@@ -99,6 +99,22 @@ TEST_F(Doctor, AMissingControllerNamesTheLimitsThatItWouldEnforce) {
   EXPECT_EQ(find(check_cgroups(host(), daemon), "cgroup controller memory").level, Level::kWarn);
 }
 
+TEST_F(Doctor, LimitsOnReadsAreWhatHearthdSaysOrElseTheController) {
+  write("/proc/self/mountinfo", kV2);
+  write("/sys/fs/cgroup/cgroup.controllers", "cpu io memory pids");
+  auto look = [&](const std::string& reads) {
+    Daemon daemon;
+    daemon.reads = reads;
+    return find(check_cgroups(host(), daemon), "limits on disk reads");
+  };
+  EXPECT_EQ(look("").level, Level::kOk);
+  EXPECT_EQ(look("io.max of 8:0").level, Level::kOk);
+  EXPECT_EQ(look("none: /usr is on overlay").level, Level::kWarn);
+  EXPECT_EQ(look("none: /usr is on overlay").found, "/usr is on overlay");
+  write("/sys/fs/cgroup/cgroup.controllers", "cpu memory pids");
+  EXPECT_EQ(look("").level, Level::kWarn);
+}
+
 TEST_F(Doctor, AUnitThatIsGivenTooLittleFails) {
   write("/proc/self/mountinfo", kV2);
   write("/sys/fs/cgroup/cgroup.controllers", "cpu memory pids");
