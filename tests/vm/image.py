@@ -64,6 +64,7 @@ def install(root, build):
     )
     for folder in ("support", "vm"):
         shutil.copytree(SOURCE / "tests" / folder, root / "opt/hearth/tests" / folder)
+    (root / "opt/hearth/tests/vm/only").write_text(os.environ.get("VM_ONLY", ""))
     shutil.copy(HERE / "hearth-test.service", root / "etc/systemd/system")
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)

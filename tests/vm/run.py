@@ -3,6 +3,7 @@
 
     run.py BUILD      a meson build folder, configured with --prefix=/usr
 
+VM_ONLY="guest_first guest_reads" runs these files only; VM_KEEP=FOLDER keeps what the guest said.
 Lines begin with `ok` or `FAIL`; status 1 when any failed, or when the guest did not end by itself.
 """
 
