@@ -6,7 +6,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from fault_bench import Bench, make_cells
+from fault_bench import Bench, echo_program, make_cells
 from waiting import until
 
 ALL = ("hearthd", "spawner", "init", "runtime")
@@ -26,6 +26,11 @@ HOST_STEPS = ("call.diagnosed", "table.finishing", "ledger.gathered", "ledger.co
               "ledger.inserted", "ledger.freed", "call.recorded", "answer.written")
 EXEC_ENDED = ("call.ended", "call.diagnosed", "table.finishing", "call.recorded",
               "call.released", "recycle.asked")
+FRAMED_STEPS = ("start.started", "start.loaded", "call.leased", "call.sent", "call.ended",
+                "call.recorded", "call.released", "recycle.asked", "answer.written",
+                "recycle.done")
+PROCESS_STEPS = ("call.leased", "call.sent", "call.ended", "call.recorded", "call.released",
+                 "answer.written")
 RECORD_FROM = list(STEPS).index("call.claimed")
 
 
@@ -62,6 +67,41 @@ class Exec(Call):
         self.hearth.shell(self.name, EXEC, verify=False)
 
 
+class OfNodejs(Call):
+    extra = ""
+
+    def deploy(self):
+        echo = "exports.handle = async (event) => event;\n"
+        self.hearth.function(self.name, "nodejs", "app.handle", {"app.js": echo}, self.extra,
+                             verify=False)
+
+
+class OfNative(Call):
+    extra = ""
+
+    def deploy(self):
+        self.hearth.function(self.name, "native", "echo", {"echo": (echo_program(), 0o755)},
+                             self.extra, verify=False)
+
+
+class Nodejs(OfNodejs):
+    """The process of the next call is another, which loads when this one is over."""
+    title = "call of nodejs"
+
+
+class NodejsProcess(OfNodejs):
+    """The same process serves on, and nothing is recycled."""
+    title, extra = "call of nodejs, process", 'reuse = "process"\n'
+
+
+class Native(OfNative):
+    title = "call of native"
+
+
+class NativeProcess(OfNative):
+    title, extra = "call of native, process", 'reuse = "process"\n'
+
+
 class DurabilityHost(Call):
     """An answer that waits until its record is on the disk."""
     title = "call, durability host"
@@ -72,6 +112,13 @@ make_cells(Python, STEPS)
 # hearthd and the spawner do the same for it. Its program has ended with its answer.
 make_cells(Exec, {step: ("init",) if step in EXEC_ENDED else who[2:]
                   for step, who in STEPS.items() if step != "start.loaded"})
+# Likewise.
+FRAMED = {step: STEPS[step][2:] for step in FRAMED_STEPS}
+PROCESS = {step: STEPS[step][2:] for step in PROCESS_STEPS}
+make_cells(Nodejs, FRAMED)
+make_cells(Native, FRAMED)
+make_cells(NodejsProcess, PROCESS)
+make_cells(NativeProcess, PROCESS)
 make_cells(DurabilityHost, {step: DAEMONS[:1] for step in STEPS if step in HOST_STEPS})
 
 if __name__ == "__main__":

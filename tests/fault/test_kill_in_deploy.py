@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from fault_bench import Bench, make_cells
+from fault_bench import Bench, echo_program, make_cells
 from instance import manifest
 from waiting import until
 
@@ -27,10 +27,20 @@ LIVE_FROM = list(DEPLOY).index("deploy.live")
 
 
 class Case(Bench):
+    runtime = "python3"
+
     def files(self, text):
+        head = lambda handler: manifest(self.name, self.runtime, handler, "[http]\n")
+        if self.runtime == "nodejs":
+            return {"function.toml": head("app.handle"),
+                    "app.js": f"exports.handle = async () => '{text}';\n"}
+        if self.runtime == "native":
+            return {"function.toml": head("echo"), "echo": (echo_program(text), 0o755)}
+        if self.runtime == "exec":
+            return {"function.toml": head("run"),
+                    "run": (f"#!/bin/sh\ncat >/dev/null\necho '\"{text}\"'\n", 0o755)}
         code = f"def handle(event, context):\n    return '{text}'\n"
-        return {"function.toml": manifest(self.name, "python3", "app.handle", "[http]\n"),
-                "app.py": code}
+        return {"function.toml": head("app.handle"), "app.py": code}
 
     def deploy(self, text, verify=True):
         return self.hearth.deploy(self.files(text), verify=verify)
@@ -50,9 +60,7 @@ class Case(Bench):
         return [row["version"] for row in rows], live
 
 
-class Second(Case):
-    title = "deploy of a version 2"
-
+class AnySecond(Case):
     def cell(self, step, victim):
         self.assertEqual(self.deploy("one", verify=False)[0], 201)
         client = self.stop_at(step, self.deploy, "two")
@@ -63,8 +71,9 @@ class Second(Case):
         if answer is not None:
             self.assertEqual(text, "two" if answer[0] == 201 else "one", answer)
         if victim in ("init", "runtime"):
-            loaded = step == "start.loaded"  # the trial had succeeded
-            self.assertIn(answer[0], (201,) if loaded else (400, 503), answer)
+            # Of exec a start is the whole trial, and it is over.
+            over = step == "start.loaded" or self.runtime == "exec"
+            self.assertIn(answer[0], (201,) if over else (400, 503), answer)
         if done or victim == "hearthd":
             self.assertEqual(text, "two" if done else "one")
         # Of a version that never was live nothing is left, and one is whole.
@@ -75,6 +84,22 @@ class Second(Case):
         self.delete()
         self.check_nothing_leaked()
         return "ok"
+
+
+class Second(AnySecond):
+    title = "deploy of a version 2"
+
+
+class Nodejs(AnySecond):
+    title, runtime = "deploy of a version 2, nodejs", "nodejs"
+
+
+class Native(AnySecond):
+    title, runtime = "deploy of a version 2, native", "native"
+
+
+class Exec(AnySecond):
+    title, runtime = "deploy of a version 2, exec", "exec"
 
 
 class First(Case):
@@ -146,6 +171,11 @@ class Delete(Case):
 
 
 make_cells(Second, DEPLOY)
+# What of it is the runtime's.
+TRIAL = {step: ALL[2:] for step in ("start.started", "start.loaded")}
+make_cells(Nodejs, TRIAL)
+make_cells(Native, TRIAL)
+make_cells(Exec, {"start.started": ALL[2:]})
 make_cells(First, {step: DAEMONS[:1] for step in DEPLOY})
 make_cells(Rollback, ROLLBACK)
 make_cells(Delete, DELETE)

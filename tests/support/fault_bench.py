@@ -3,17 +3,20 @@
 
 import collections
 import contextlib
+import functools
 import http.client
 import json
 import os
 import pathlib
 import re
 import signal
+import subprocess
+import tempfile
 import unittest
 
 from books import REFUSALS, all_records, check_usage, seen
 from fail_points import FailPoints
-from instance import Instance
+from instance import STAGE, Instance
 from waiting import Background, until
 
 VICTIMS = ("hearthd", "spawner", "init", "runtime")
@@ -38,6 +41,21 @@ def children_named(pid, name):
 
 def mounts_of(pid):
     return len(pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
+
+
+@functools.cache
+def echo_program(answer=None):
+    """A program of the runtime native that answers what it is given, or always the same."""
+    body = 'event->body, event->size' if answer is None else f'"\\"{answer}\\"", {len(answer) + 2}'
+    with tempfile.TemporaryDirectory() as folder:
+        program = pathlib.Path(folder, "echo")
+        source = ("#include <hearth.h>\n"
+                  "static int handle(const hearth_event *event, hearth_reply *reply) {\n"
+                  f"  return (void)event, hearth_body(reply, {body});\n"
+                  "}\nHEARTH_MAIN(handle)\n")
+        subprocess.run(["gcc", "-static", "-O1", f"-I{STAGE}/include/hearth", "-x", "c", "-", "-o",
+                        program], input=source.encode(), check=True)
+        return program.read_bytes()
 
 
 class Bench(unittest.TestCase):
