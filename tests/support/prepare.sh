@@ -58,6 +58,12 @@ build() {
   meson install -C "$folder" --quiet >>"$log" 2>&1 || { tail -20 "$log"; return 1; }
 }
 
+# Hearth as it is shipped, in stage-bench, and what its figures are compared with, in build-bench.
+build_bench() {
+  build build-bench "$PWD/stage-bench" -Dbuildtype=release -Doptimization=3 -Dcpp_args= -Dc_args= \
+    -Dwerror=false -Dtests=false -Dbenchmarks=true
+}
+
 # bundle EXAMPLE FOLDER STAGE: a copy of an example with what it needs built or fetched.
 bundle() {
   local example=$1 folder=$2 stage=$3

@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The floor of a fresh-process python call: fork, run the handler, send the result by pipe, reap.
+"""The floor of a fresh-process Python call: fork, run the handler, send the result by pipe, reap.
 
-Usage: fork_loop.py SECONDS. Prints the number of cycles."""
+Usage: fork_loop.py FILE SECONDS BODY. Prints the number of cycles."""
 
 import gc
+import importlib.util
 import json
 import os
 import sys
 import time
 
 
-def handle(event, context):
-    return {"sum": sum(event["numbers"])}
+def load(path):
+    spec = importlib.util.spec_from_file_location("app", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.handle
 
 
 def main():
-    event = json.dumps({"numbers": list(range(10))}).encode()
+    handle = load(sys.argv[1])
+    event = json.dumps({"body": sys.argv[3]}).encode()
     gc.collect()
     gc.freeze()
     gc.disable()
-    end = time.monotonic() + float(sys.argv[1])
+    end = time.monotonic() + float(sys.argv[2])
     count = 0
     while time.monotonic() < end:
         reader, writer = os.pipe()

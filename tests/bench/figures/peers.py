@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same work by others, installed from their registries into a cache; see peers/peer.py."""
+
+import importlib
+import sys
+
+from client import wrk
+from figures.cold import PER_ROUND
+from figures.fresh import FRESH, python
+from figures.warm import KEPT, NUMBERS, TEXT
+from ground import HERE
+from measure import Row, Unavailable, measurement
+
+PEERS = HERE / "peers"
+HANDLERS = PEERS / "handlers"
+
+
+def installed(name):
+    """The module of a peer, its cache, and its version."""
+    sys.path.insert(0, str(PEERS))
+    try:
+        peer = importlib.import_module("peer")
+        module = importlib.import_module(name)
+    except ImportError as error:
+        raise Unavailable(str(error)) from error
+    finally:
+        sys.path.remove(str(PEERS))
+    cache = peer.cache_folder()
+    try:
+        module.install(cache)
+    except peer.Unavailable as error:
+        raise Unavailable(str(error)) from error
+    return module, cache
+
+
+def folder_of(ground, name):
+    folder = ground.folder / name
+    folder.mkdir()
+    folder.chmod(0o755)
+    return folder
+
+
+def served(ground, name):
+    """The URL of a peer that serves the function by HTTP."""
+    module, cache = installed(name)
+    if not hasattr(module, "serve"):
+        raise Unavailable(f"{module.NAME} {module.VERSION} has no server here")
+    return ground.keep(module.serve(cache, folder_of(ground, name)))
+
+
+def compared(ours, theirs, connections, seconds):
+    """Sides of {name: (URL, body)}."""
+    targets = {"hearth": ours, "peer": theirs}
+    for url, body in targets.values():
+        wrk(url, body, connections, 1, allow_closed=True)
+
+    def side(url, body):
+        return lambda: wrk(url, body, connections, seconds, allow_closed=True)
+
+    return {name: side(*target) for name, target in targets.items()}
+
+
+def node(ground, name):
+    theirs = served(ground, name)
+    hearth = ground.hearth()
+    files = {"app.mjs": (HANDLERS / "hearth.mjs").read_text(),
+             "sum.mjs": (HANDLERS / "sum.mjs").read_text()}
+    hearth.function("sum", "nodejs", "app.handle", files, KEPT + "\n[http]\n")
+    return compared((ground.url(hearth, "sum"), NUMBERS), (theirs, NUMBERS), 32, ground.seconds)
+
+
+@measurement(
+    "peer-workerd",
+    Row("peer-workerd-rate", "warm node, 32 connections / workerd", "calls/s",
+        ("hearth", "rate"), ("peer", "rate"), "> 1"),
+)
+def workerd(ground):
+    return node(ground, "workerd")
+
+
+@measurement(
+    "peer-framework",
+    Row("peer-framework-rate", "warm node, 32 connections / functions-framework", "calls/s",
+        ("hearth", "rate"), ("peer", "rate"), "> 1"),
+)
+def framework(ground):
+    return node(ground, "functions_framework")
+
+
+def exec_per_call(ground, name):
+    module, cache = installed(name)
+    program = ground.program("cat.c")
+    theirs = ground.keep(module.serve_program(cache, folder_of(ground, name), program, TEXT))
+    hearth = ground.hearth()
+    files = {"run": (program.read_bytes(), 0o755)}
+    hearth.function("run", "exec", "run", files, FRESH + "memory_mb = 32\n[http]\n")
+    return compared((ground.url(hearth, "run"), TEXT), theirs, 4, ground.seconds)
+
+
+@measurement(
+    "peer-go-judge",
+    Row("peer-go-judge-rate", "exec of a static program, 4 connections / go-judge", "calls/s",
+        ("hearth", "rate"), ("peer", "rate"), ">= 2"),
+)
+def go_judge(ground):
+    return exec_per_call(ground, "go_judge")
+
+
+@measurement(
+    "peer-of-watchdog",
+    Row("peer-of-watchdog-rate", "exec of a static program, 4 connections / of-watchdog, no sandbox",
+        "calls/s", ("hearth", "rate"), ("peer", "rate"), None),
+)
+def of_watchdog(ground):
+    return exec_per_call(ground, "of_watchdog")
+
+
+def cold(ground, name):
+    """A first call against one start of the same kind of program by a peer."""
+    module, cache = installed(name)
+    hearth = ground.hearth()
+    program, numbers = ground.program("echo.c").read_bytes(), iter(range(10**6))
+
+    def deploy():
+        number = next(numbers)
+        files = {"program": (program + str(number).encode(), 0o755)}
+        hearth.function(f"cold{number}", "native", "program", files, "memory_mb = 32\n[http]\n",
+                        verify=False)
+        return f"cold{number}"
+
+    command = module.command(cache, ground.program("cat.c"), folder_of(ground, name))
+    around = module.around(cache) if hasattr(module, "around") else ()
+    return {
+        "hearth": ground.first_calls(hearth, PER_ROUND, deploy, TEXT, "cold"),
+        "peer": ground.start_loop(*command, loops=1, body=TEXT, around=around),
+    }
+
+
+def register_cold(name, title):
+    measurement(
+        f"peer-{name}",
+        Row(f"peer-{name}-time", f"first call of a native function, p50 / {title}", "us",
+            ("hearth", "p50"), ("peer", "p50")),
+    )(lambda ground: cold(ground, name))
+
+
+for each in ("crun", "runc", "nsjail"):
+    register_cold(each, f"{each} and exec")
+
+
+@measurement(
+    "peer-zygo-1",
+    Row("peer-zygo-p50", "fresh-process python, 1 connection, p50 / Zygo", "us",
+        ("hearth", "p50"), ("peer", "p50"), "<= 0.6"),
+    Row("peer-zygo-p99", "the same, p99 / Zygo", "us", ("hearth", "p99"), ("peer", "p99"),
+        "<= 0.5"),
+)
+def zygo_1(ground):
+    return zygo(ground, 1)
+
+
+@measurement(
+    "peer-zygo-4",
+    Row("peer-zygo-rate", "fresh-process python, 4 connections / Zygo", "calls/s",
+        ("hearth", "rate"), ("peer", "rate"), ">= 1.5"),
+)
+def zygo_4(ground):
+    return zygo(ground, 4)
+
+
+def zygo(ground, connections):
+    theirs = served(ground, "zygo")
+    return compared((python(ground), NUMBERS), (theirs, NUMBERS), connections, ground.seconds)

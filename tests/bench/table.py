@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures as text and as JSON."""
+
+
+def number(value):
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def cells(row):
+    """name, ours, reference, ratio, low-high, spread, target, verdict."""
+    if row["ratio"] is None:
+        return [row["title"], "", "", "", "", "", row["target"] or "",
+                f"{row['verdict']}: {row['reason']}"]
+    absolute = row["reference"] is None
+    return [
+        row["title"],
+        f"{number(row['ours'])} {row['unit']}",
+        "" if absolute else f"{number(row['reference'])} {row['unit']}",
+        "" if absolute else f"{row['ratio']:.2f}",
+        f"{row['low']:.2f}-{row['high']:.2f}",
+        f"{100 * row['spread']:.0f} %",
+        row["target"] or "",
+        row["verdict"],
+    ]
+
+
+HEAD = ["figure", "ours", "reference", "ratio", "lowest-highest", "spread", "target", "verdict"]
+
+
+def aligned(lines):
+    """Lines of cells in columns: the first and the last to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    last = len(widths) - 1
+    return "\n".join(
+        "  ".join(cell.ljust(width) if i in (0, last) else cell.rjust(width)
+                  for i, (cell, width) in enumerate(zip(line, widths))).rstrip()
+        for line in lines)
+
+
+def text(rows):
+    return aligned([HEAD, *map(cells, rows)])
+
+
+def host_line(host):
+    return (f"{host['date']}, hearth {host['hearth']} ({host['commit']}, {host['build']}), limits "
+            f"{host['limits']}\n{host['processor']}, {host['cores']} cores, Linux "
+            f"{host['kernel']}, libuv {host['libuv']}, python {host['python']}, node "
+            f"{host['node']}")
