@@ -71,10 +71,10 @@ def _frame(title, x_label, y_label, x, y):
     return parts
 
 
-def lines(title, x_label, y_label, series, log_y=False):
+def lines(title, x_label, y_label, series, log_x=False, log_y=False):
     """An SVG of {name: [(x, y, label or "")]}: marks joined by lines, labels beside them."""
     points = [point for each in series.values() for point in each]
-    x = Axis([p[0] for p in points], LEFT, WIDTH - RIGHT)
+    x = Axis([p[0] for p in points], LEFT, WIDTH - RIGHT, log_x)
     y = Axis([p[1] for p in points], HEIGHT - BOTTOM, TOP, log_y)
     parts = _frame(title, x_label, y_label, x, y)
     for i, (name, each) in enumerate(series.items()):
@@ -100,14 +100,14 @@ def lines(title, x_label, y_label, series, log_y=False):
 def bars(title, x_label, rows):
     """An SVG of [(name, value, target or None)]: a bar each, with a mark where it was to be."""
     high = [max(value, target or 0) for _, value, target in rows]
-    left, step = 330, 26
-    x = Axis(high, left, WIDTH - 60)
+    width, left, right, step = 900, 440, 50, 26
+    x = Axis(high, left, width - right)
     height = TOP + step * len(rows) + BOTTOM
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'role="img"><title>{escape(title)}</title><style>{STYLE}</style>',
         f'<text class="title" x="12" y="24">{escape(title)}</text>',
-        f'<text x="{(left + WIDTH - 60) / 2}" y="{height - 12}" text-anchor="middle">'
+        f'<text x="{(left + width - right) / 2}" y="{height - 12}" text-anchor="middle">'
         f"{escape(x_label)}</text>",
     ]
     for mark in x.marks:
@@ -123,5 +123,6 @@ def bars(title, x_label, rows):
         if target is not None:
             parts.append(f'<path d="M{x.place(target):.1f} {y - 3}v23" stroke="{COLOURS[0]}" '
                          f'stroke-width="3"/>')
-        parts.append(f'<text x="{x.place(value) + 5:.1f}" y="{y + 13}">{value:.2f}</text>')
+        beyond = max(value, target or 0)
+        parts.append(f'<text x="{x.place(beyond) + 5:.1f}" y="{y + 13}">{value:.2f}</text>')
     return "\n".join([*parts, "</svg>\n"])

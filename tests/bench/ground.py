@@ -83,7 +83,8 @@ class Ground:
 
         def once():
             name = deploy()
-            head = f"POST /fn/default/{name} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
+            head = (f"POST /fn/default/{name} HTTP/1.1\r\nHost: x\r\n"
+                    f"Content-Type: application/json\r\nContent-Length: {len(body)}")
             begin = time.monotonic()
             with socket.create_connection(("127.0.0.1", hearth.port), 60) as connection:
                 connection.sendall(f"{head}\r\n\r\n{body}".encode())

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cold starts against idle memory under several keep-alive policies, as a table and a chart.
 
-usage: keep_alive.py [--replay PROGRAM] [--chart FILE.svg] [arguments of replay, e.g. --azure FILE]
+usage: keep_alive.py [--replay PROGRAM] [--chart FILE.svg] [--json FILE] [arguments of replay, e.g.
+--azure FILE]
 """
 
 import argparse
@@ -36,11 +37,19 @@ def unbounded(rows):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--replay", default=HERE.parents[1] / "build-check/tests/bench/replay")
+    parser.add_argument("--replay", default=HERE.parents[1] / "build-bench/tests/bench/replay")
     parser.add_argument("--chart", default=HERE / "results/keep_alive.svg", type=pathlib.Path)
+    parser.add_argument("--json", type=pathlib.Path, help="write the answer of replay there")
     options, rest = parser.parse_known_args()
     done = subprocess.run([options.replay, "--json", *rest], stdout=subprocess.PIPE, check=True)
     answer = json.loads(done.stdout)
+    if options.json:
+        options.json.write_bytes(done.stdout)
+    draw(answer, options.chart)
+    show(answer)
+
+
+def show(answer):
     rows = answer["rows"]
     best = front(rows)
     print(f"{answer['trace']}: {answer['functions']} functions, {answer['calls']} calls, "
@@ -49,15 +58,18 @@ def main():
     for row in rows:
         print(f"{row['policy']:18} {row['setting']:16} {100 * row['cold_share']:7.3f}% "
               f"{row['refused']:8} {row['idle_gb']:8.2f}  {'yes' if row in best else ''}")
+
+
+def draw(answer, path):
     series = {
         name: [(row["idle_gb"], 100 * row["cold_share"], row["setting"]) for row in each]
-        for name, each in unbounded(rows).items()
+        for name, each in unbounded(answer["rows"]).items()
     }
-    options.chart.parent.mkdir(exist_ok=True)
-    options.chart.write_text(chart.lines(
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(chart.lines(
         "Cold starts and the memory that avoids them", "memory that waits for calls, GB (mean)",
         "calls that had to wait for a start, %", series, log_y=True))
-    print(f"\n{options.chart}")
 
 
-main()
+if __name__ == "__main__":
+    main()

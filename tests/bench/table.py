@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures as text and as JSON."""
 
+import json
+
 
 def number(value):
     if value is None:
@@ -12,7 +14,7 @@ def cells(row):
     """name, ours, reference, ratio, low-high, spread, target, verdict."""
     if row["ratio"] is None:
         return [row["title"], "", "", "", "", "", row["target"] or "",
-                f"{row['verdict']}: {row['reason']}"]
+                f"{row['verdict']}: {row['reason'].splitlines()[0][:120]}"]
     absolute = row["reference"] is None
     return [
         row["title"],
@@ -48,3 +50,19 @@ def host_line(host):
             f"{host['limits']}\n{host['processor']}, {host['cores']} cores, Linux "
             f"{host['kernel']}, libuv {host['libuv']}, python {host['python']}, node "
             f"{host['node']}")
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def write(path, host, rows):
+    path.write_text(json.dumps({"host": host, "rows": rows}, indent=1) + "\n")
+
+
+def merged(kept, rows, measurements):
+    """Rows of an earlier run and of this one, which count more, in the order of the figures."""
+    order = {row.key: i for i, row in enumerate(row for each in measurements for row in each.rows)}
+    both = {row["key"]: row for row in [*kept, *rows]}
+    return sorted((row for key, row in both.items() if key in order),
+                  key=lambda row: order[row["key"]])

@@ -10,8 +10,8 @@ from ground import FLOORS, FUNCTIONS, PYTHON
 from measure import Row, measurement
 
 # A tree of nothing but what the program needs, with the same kinds of mounts as a sandbox.
-BWRAP = ["/usr/bin/bwrap", "--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib64", "/lib64",
-         "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+BWRAP = ["/usr/bin/bwrap", "--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib64",
+         "/lib64", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
 # First calls are few: several make a round's number, their median.
 PER_ROUND = 7
 
@@ -76,7 +76,8 @@ def cold_python(ground):
     short=True,
 )
 def never_native(ground):
-    ours = ground.native(ground.hearth(), "echo", 'reuse = "never"\nconcurrency_max = 8\nmemory_mb = 32')
+    ours = ground.native(ground.hearth(), "echo",
+                         'reuse = "never"\nconcurrency_max = 8\nmemory_mb = 32')
     wrk(ours, TEXT, 4, 1)
     return {
         "hearth": lambda: wrk(ours, TEXT, 4, ground.seconds),

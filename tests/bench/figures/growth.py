@@ -23,7 +23,7 @@ def growing(key, title, sizes, against=None, number="rate", unit="calls/s", targ
         ours = f"hearth {size}" if against else str(size)
         rows.append(Row(f"growth-{key}-{size}", f"{title}: {size:,}", unit, (ours, number),
                         (reference, number), None if ours == reference else target,
-                        series=(title, size)))
+                        series=(key, size)))
     return rows
 
 

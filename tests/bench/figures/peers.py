@@ -108,8 +108,8 @@ def go_judge(ground):
 
 @measurement(
     "peer-of-watchdog",
-    Row("peer-of-watchdog-rate", "exec of a static program, 4 connections / of-watchdog, no sandbox",
-        "calls/s", ("hearth", "rate"), ("peer", "rate"), None),
+    Row("peer-of-watchdog-rate", "exec of a static program, 4 connections / of-watchdog", "calls/s",
+        ("hearth", "rate"), ("peer", "rate")),
 )
 def of_watchdog(ground):
     return exec_per_call(ground, "of_watchdog")

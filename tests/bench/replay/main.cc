@@ -53,12 +53,13 @@ std::vector<Result> compare(const Trace& trace) {
   std::vector<Result> results;
   for (int idle : {0, 1, 5, 10, 20, 60}) results.push_back(fixed(trace, roomy, minutes(idle)));
   for (int range : {10, 60, 240}) results.push_back(hybrid_histogram(trace, roomy, minutes(range)));
-  for (int idle : {2, 5, 10, 20, 60}) results.push_back(hearth_pool(trace, roomy, minutes(idle)));
+  for (int idle : {2, 5, 10, 20, 60, 240})
+    results.push_back(hearth_pool(trace, roomy, minutes(idle)));
   for (uint64_t gib : {16, 32, 64, 128, 256}) {
     Host bounded;
     bounded.memory_bytes_max = gib << 30;
     results.push_back(greedy_dual(trace, bounded));
-    results.push_back(hearth_pool(trace, bounded, minutes(60)));
+    results.push_back(hearth_pool(trace, bounded, minutes(240)));
   }
   return results;
 }
