@@ -15,8 +15,8 @@ def _first(command, pattern=r"(\S.*)"):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return "none"
-    found = re.search(pattern, done.stdout + done.stderr)
-    return found.group(1) if found else "unknown"
+    found = re.search(pattern, done.stdout)
+    return found.group(1) if found and done.returncode == 0 else "unknown"
 
 
 def _processor():
