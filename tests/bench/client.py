@@ -60,7 +60,7 @@ def wrk(url, body, connections, seconds, paths=(), pause_ms=0, method="POST", li
         script.write(SCRIPT % {"body": body_lua, "method": quote(method), "more": more})
         script.flush()
         done = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", f"--timeout={limit_s}s",
+            ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", f"--timeout={limit_s}s",
              "-s", script.name, url],
             capture_output=True, text=True, check=False)
     line = next((each for each in done.stdout.splitlines() if each.startswith("@")), None)

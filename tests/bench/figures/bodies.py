@@ -25,6 +25,6 @@ def bodies(ground):
     sides = {}
     for name, body in (("", large), (" 64", small)):
         for side, url in (("hearth", ours), ("floor", floor)):
-            wrk(url, body, 4, 0.5)
+            wrk(url, body, 4, 1)
             sides[side + name] = lambda url=url, body=body: wrk(url, body, 4, ground.seconds)
     return sides

@@ -158,7 +158,7 @@ def payload(ground):
         body = ground.folder / f"body{size}"
         body.write_bytes(b"x" * size)
         for side, url in (("hearth", ours), ("floor", floor)):
-            wrk(url, body, 4, 0.5)
+            wrk(url, body, 4, 1)
             sides[f"{side} {size}"] = lambda url=url, body=body: wrk(url, body, 4, ground.seconds)
     return sides
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes records straight into a ledger whose daemon is stopped."""
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -22,7 +23,7 @@ def ledger_file(state):
     for path in state.rglob("*"):
         if not path.is_file() or path.read_bytes()[:15] != b"SQLite format 3":
             continue
-        with sqlite3.connect(path) as database:
+        with contextlib.closing(sqlite3.connect(path)) as database:
             if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'calls'").fetchone():
                 return path
     raise RuntimeError(f"no ledger below {state}")
