@@ -60,8 +60,8 @@ def wrk(url, body, connections, seconds, paths=(), pause_ms=0, method="POST", li
         script.write(SCRIPT % {"body": body_lua, "method": quote(method), "more": more})
         script.flush()
         done = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", f"--timeout={limit_s}s",
-             "-s", script.name, url],
+            ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s",
+             f"--timeout={limit_s}s", "-s", script.name, url],
             capture_output=True, text=True, check=False)
     line = next((each for each in done.stdout.splitlines() if each.startswith("@")), None)
     if done.returncode != 0 or line is None:

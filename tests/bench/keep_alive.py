@@ -25,14 +25,21 @@ def front(rows):
     ]
 
 
-def unbounded(rows):
-    """Those that had all memory they wanted, by policy, in the order of memory."""
-    series = {}
+# Labels of one line stand above it, those of the next below, so near ones alternate.
+ORDER = ["fixed", "hearth", "greedy dual", "hearth, bounded", "hybrid histogram"]
+
+
+def by_policy(rows):
+    """A series for each policy in the order of memory; ours twice: some rows bound its memory."""
+    series = {name: [] for name in ORDER}
     for row in rows:
-        if "GiB" in row["setting"] and row["policy"] == "hearth" or row["policy"] == "none":
+        name = row["policy"]
+        if name == "none":
             continue
-        series.setdefault(row["policy"], []).append(row)
-    return {name: sorted(each, key=lambda row: row["idle_gb"]) for name, each in series.items()}
+        series[name + ", bounded" * (name == "hearth" and "GiB" in row["setting"])].append(row)
+    return {
+        name: sorted(each, key=lambda row: row["idle_gb"]) for name, each in series.items() if each
+    }
 
 
 def main():
@@ -62,8 +69,9 @@ def show(answer):
 
 def draw(answer, path):
     series = {
-        name: [(row["idle_gb"], 100 * row["cold_share"], row["setting"]) for row in each]
-        for name, each in unbounded(answer["rows"]).items()
+        name: [(row["idle_gb"], 100 * row["cold_share"], row["setting"].split(", ")[-1])
+               for row in each]
+        for name, each in by_policy(answer["rows"]).items()
     }
     path.parent.mkdir(exist_ok=True)
     path.write_text(chart.lines(
