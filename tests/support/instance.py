@@ -41,7 +41,7 @@ class Failed(Exception):
 def archive(files):
     """A .tar.gz of {path: bytes or (bytes, mode)}."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as tar:
         for path, content in files.items():
             data, mode = content if isinstance(content, tuple) else (content, 0o644)
             if isinstance(data, str):

@@ -5,14 +5,13 @@ import itertools
 import time
 
 from client import wrk
+from figures.cold import ROOMY
 from figures.ledger_rows import fill
-from figures.scale import ONE, PATIENT, deploy_many, idle_connections
+from figures.scale import LITTLE, ONE, PATIENT, SCRIPT, deploy_many, idle_connections
 from figures.warm import KEPT, TEXT
 from measure import Row, measurement
 
 FLAT = ">= 0.9"
-SCRIPT = {"program": (b"#!/bin/sh\ncat\n", 0o755)}
-LITTLE = "memory_mb = 16\n[http]\n"
 
 
 def growing(key, title, sizes, against=None, number="rate", unit="calls/s", target=FLAT):
@@ -46,7 +45,7 @@ def crowds(ground, sizes):
     instances = {}
     for size in sizes:
         ground.note(f"deploying {size} functions")
-        instances[size] = ground.hearth()
+        instances[size] = ground.hearth(ROOMY)
         deploy_many(instances[size], [f"f{i}" for i in range(size - 1)], SCRIPT, LITTLE, "exec")
     return instances
 
@@ -117,7 +116,7 @@ def sandboxes(ground):
     program = {"program": (ground.program("echo.c").read_bytes(), 0o755)}
     urls = {}
     for size in SANDBOXES_SIZES:
-        hearth = ground.hearth("[pool]\nmemory_mb_max = 8192\nidle_s_min = 900\n")
+        hearth = ground.hearth(ROOMY + "idle_s_min = 900\n")
         deploy_many(hearth, [f"f{i}" for i in range(size)], program, ONE)
         for i in range(size):
             hearth.http("POST", f"/fn/default/f{i}", b"x")

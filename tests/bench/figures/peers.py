@@ -5,7 +5,7 @@ import importlib
 import sys
 
 from client import wrk
-from figures.cold import PER_ROUND
+from figures.cold import PER_ROUND, ROOMY
 from figures.fresh import FRESH, python
 from figures.warm import KEPT, NUMBERS, TEXT
 from ground import HERE
@@ -118,7 +118,7 @@ def of_watchdog(ground):
 def cold(ground, name):
     """A first call against one start of the same kind of program by a peer."""
     module, cache = installed(name)
-    hearth = ground.hearth()
+    hearth = ground.hearth(ROOMY)
     program, numbers = ground.program("echo.c").read_bytes(), iter(range(10**6))
 
     def deploy():

@@ -16,6 +16,9 @@ from measure import Row, Unavailable, measurement
 MANY, READY = 1000, 100
 ONE = 'reuse = "process"\nconcurrency_max = 1\nmemory_mb = 16\n[http]\n'
 
+SCRIPT = {"program": (b"#!/bin/sh\ncat\n", 0o755)}
+LITTLE = "memory_mb = 16\n[http]\n"
+
 
 def deploy_many(hearth, names, files, extra, runtime="native", tenant="default"):
     for name in names:
@@ -45,7 +48,8 @@ def many_functions(ground):
     program = {"program": (ground.program("echo.c").read_bytes(), 0o755)}
     alone, crowd = ground.hearth(), ground.hearth("[pool]\nidle_s_min = 600\n")
     alone.function("f0", "native", "program", program, ONE)
-    deploy_many(crowd, [f"f{i}" for i in range(MANY)], program, ONE)
+    deploy_many(crowd, [f"f{i}" for i in range(READY)], program, ONE)
+    deploy_many(crowd, [f"f{i}" for i in range(READY, MANY)], SCRIPT, LITTLE, "exec")
     for i in range(READY):
         status, _, answer = crowd.http("POST", f"/fn/default/f{i}", b"x")
         if status != 200:
@@ -177,7 +181,8 @@ def parked_mb(hearth):
 def memory_large(ground):
     hearth = ground.hearth(PATIENT)
     program = {"program": (ground.program("echo.c").read_bytes(), 0o755)}
-    deploy_many(hearth, [f"f{i}" for i in range(MANY)], program, ONE)
+    deploy_many(hearth, ["f0"], program, ONE)
+    deploy_many(hearth, [f"f{i}" for i in range(1, MANY)], SCRIPT, LITTLE, "exec")
     idle_connections(ground, hearth.port, 1000)
     wrk(ground.url(hearth, "f0"), TEXT, 32, 1)
     return {"hearth": lambda: {"mb": resident_mb(hearth.process.pid)}}
@@ -193,8 +198,7 @@ def memory_large(ground):
 )
 def memory_small(ground):
     hearth = ground.hearth()
-    program = {"program": (ground.program("cat.c").read_bytes(), 0o755)}
-    deploy_many(hearth, [f"f{i}" for i in range(100)], program, "memory_mb = 16\n[http]\n", "exec")
+    deploy_many(hearth, [f"f{i}" for i in range(100)], SCRIPT, LITTLE, "exec")
     hearth.python("sum", (FUNCTIONS / "sum.py").read_text())
     hearth.http("POST", "/fn/default/sum", b'{"numbers": [1]}')
     time.sleep(1)
