@@ -77,14 +77,15 @@ def install(root, build):
     shutil.copy(HERE / "hearth.toml", configuration)
 
 
-def make(folder, build):
-    """Writes disk.img, swap.img, vmlinuz and initrd.img into the folder."""
+def make(folder, build, fill=install):
+    """Writes disk.img, swap.img, vmlinuz and initrd.img into the folder; fill(root, build) adds to
+    the base system."""
     archive = base_archive()
     with tempfile.TemporaryDirectory(dir=folder, prefix="root-") as name:
         root = pathlib.Path(name)
         root.chmod(0o755)
         subprocess.run(["tar", "-xf", archive, "-C", root, "--numeric-owner"], check=True)
-        install(root, build)
+        fill(root, build)
         for kind in ("vmlinuz", "initrd.img"):
             (found,) = (root / "boot").glob(kind + "-*")
             shutil.move(found, folder / kind)

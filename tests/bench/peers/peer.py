@@ -95,7 +95,9 @@ def go(module, version, package, program):
 
     def make(folder):
         with tempfile.TemporaryDirectory(dir=folder) as name:
-            (pathlib.Path(name) / "go.mod").write_text(f"module peer\n\nrequire {module} {version}\n")
+            # From 1.17 on, only what is built is looked up.
+            needs = f"module peer\n\ngo 1.22\n\nrequire {module} {version}\n"
+            (pathlib.Path(name) / "go.mod").write_text(needs)
             options = ["-mod=mod", "-p", "2", "-trimpath", "-o", folder / program]
             environment = dict(os.environ, CGO_ENABLED="0")
             run("go", "build", *options, package, cwd=name, env=environment)
