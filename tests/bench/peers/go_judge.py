@@ -6,12 +6,18 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 
 import peer
 
 NAME = "go-judge"
 VERSION = "v1.8.5"
 MODULE = "github.com/criyle/go-judge"
+# As root it takes over the cgroups of the host, and moves the first process there. Without any it
+# falls back to rlimits and rusage, which costs it less.
+HIDE = 'mount -t tmpfs -o ro none /sys/fs/cgroup && exec "$@"'
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+UNPRIVILEGED = ["unshare", "--mount", "--propagation", "private", "sh", "-c", HIDE, "sh", *NOBODY]
 LIMITS = {"cpuLimit": 10_000_000_000, "memoryLimit": 32 << 20, "procLimit": 16}
 
 
@@ -41,9 +47,10 @@ def upload(port, static):
 def serve_program(cache, folder, static, text):
     """Yields the URL and the body that hands the text to the program."""
     port = peer.free_port()
-    program = peer.place(cache, NAME, VERSION) / "go-judge"
+    # The cache is root's alone.
+    program = shutil.copy(peer.place(cache, NAME, VERSION) / NAME, folder)
     argv = [program, f"-http-addr=127.0.0.1:{port}", f"-pre-fork={os.cpu_count()}", "-silent"]
-    with peer.server(argv, port, folder) as url:
+    with peer.server([*UNPRIVILEGED, *argv], port, folder, {"GIN_MODE": "release"}) as url:
         command = {
             "args": ["program"],
             "files": [{"content": text}, {"name": "stdout", "max": 65536}],

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What crun and runc share: a bundle made of one static program, and the cgroup they may make."""
 
+import atexit
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+
+import peer
 
 DEFAULT_MOUNTS = [
     {"destination": "/proc", "type": "proc", "source": "proc"},
@@ -65,12 +69,21 @@ def bundle(static, folder, name):
 
 
 def around():
-    """On a host with cgroups of both versions, a mount namespace in which there is only version 2:
-    crun refuses the mixture, and runc would make a cgroup in each of ten hierarchies."""
-    if pathlib.Path("/sys/fs/cgroup/cgroup.controllers").exists():
-        return []
-    mount = f'mount --bind {version_2()} /sys/fs/cgroup && exec "$@"'
+    """A mount namespace in which a cgroup made for this process is the whole tree, and of version 2
+    only. Without it crun refuses a host with cgroups of both versions, runc makes a cgroup in each
+    of ten hierarchies, and both switch on controllers in the host's root."""
+    own = pathlib.Path(version_2()) / f"peers-{os.getpid()}"
+    if not own.exists():
+        own.mkdir()
+        atexit.register(remove, own)
+    mount = f'mount --bind {own} /sys/fs/cgroup && exec "$@"'
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh"]
+
+
+def remove(cgroup):
+    for path, _, _ in os.walk(cgroup, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
 
 def version_2():
@@ -78,4 +91,4 @@ def version_2():
         fields, _, kind = line.partition(" - ")
         if kind.startswith("cgroup2 "):
             return fields.split()[4]
-    return "/sys/fs/cgroup"
+    raise peer.Unavailable("no cgroup v2 is mounted here")
