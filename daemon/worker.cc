@@ -376,12 +376,9 @@ Task<std::optional<StartFailure>> Worker::recycle(std::chrono::milliseconds limi
   constexpr uint32_t kExpected = 3;
   uint32_t found = count_processes(descriptors_.cgroup_procs.get());
   if (found == kExpected) co_return std::nullopt;
-  co_return StartFailure{
-      {"verify", fmt::format("{} processes, expected {}", found, kExpected), EBUSY},
-      false,
-      {},
-      {},
-      {}};
+  StartFailure doubt;
+  doubt.failure = {"verify", fmt::format("{} processes, expected {}", found, kExpected), EBUSY};
+  co_return doubt;
 }
 
 Task<std::optional<control::Probed>> Worker::probe(std::chrono::milliseconds limit) {
