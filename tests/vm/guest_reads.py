@@ -14,6 +14,7 @@ MB = 1 << 20
 LIMIT_S = 180
 FILE_MB = 16
 SLOW_MB_S = 4
+HALF_S = FILE_MB / SLOW_MB_S / 2  # of what the slow one takes
 OTHER = "/usr/lib/x86_64-linux-gnu/libnode.so.108"  # of the image
 CODE = """
 import mmap, os, threading, time
@@ -114,25 +115,33 @@ class Reads(unittest.TestCase):
         self.assertEqual((status, record["outcome"]), (200, "ok"), answer)
         return answer
 
+    def check_quick(self, measure, limit_s):
+        """The least of a few: a busy host makes a read slow, and none makes it quick."""
+        for _ in range(3):
+            seconds = measure()
+            if seconds < limit_s:
+                return seconds
+        self.fail(f"{seconds:.2f} s, three times not below {limit_s} s")
+
     def test_bytes_come_no_faster_than_the_limit_by_every_way_of_reading(self):
         for do in ("buffered", "direct", "mapped"):
             with self.subTest(do):
-                slow, free = self.read("slow-reader", do), self.read("reader", do)
-                print(f"{do}: {FILE_MB} MiB in {slow['seconds']:.2f} s at {SLOW_MB_S} MiB/s, "
-                      f"in {free['seconds']:.2f} s without a limit")
-                self.assertEqual((slow["bytes"], free["bytes"]), (FILE_MB * MB, FILE_MB * MB))
+                slow = self.read("slow-reader", do)
+                self.assertEqual(slow["bytes"], FILE_MB * MB)
                 # What the kernel lets pass at once is less than half a second's.
                 self.assertGreater(slow["seconds"], FILE_MB / SLOW_MB_S - 0.5)
-                self.assertLess(free["seconds"], FILE_MB / SLOW_MB_S / 2)
+                free_s = self.check_quick(lambda do=do: self.read("reader", do)["seconds"], HALF_S)
+                print(f"{do}: {FILE_MB} MiB in {slow['seconds']:.2f} s at {SLOW_MB_S} MiB/s, "
+                      f"in {free_s:.2f} s without a limit")
 
     def test_reads_are_counted_too(self):
         count = 400
         few = self.read("few-reads", "direct_pages", much=count)
-        free = self.read("reader", "direct_pages", much=count)
-        print(f"{count} reads of 4 KiB: {few['seconds']:.2f} s at 100/s, "
-              f"{free['seconds']:.2f} s without a limit")
         self.assertGreater(few["seconds"], count / 100 - 0.5)
-        self.assertLess(free["seconds"], count / 100 / 2)
+        free_s = self.check_quick(
+            lambda: self.read("reader", "direct_pages", much=count)["seconds"], count / 100 / 2)
+        print(f"{count} reads of 4 KiB: {few['seconds']:.2f} s at 100/s, "
+              f"{free_s:.2f} s without a limit")
 
     def test_the_image_is_held_back_as_the_code_is(self):
         slow = self.read("slow-reader", "buffered", path=OTHER)
@@ -146,18 +155,21 @@ class Reads(unittest.TestCase):
             self.read_again("reader", do)
             self.assertGreaterEqual(charged(self.leaf("reader")) - before, FILE_MB * MB, do)
 
-    def test_a_neighbour_reads_its_own_files_at_full_speed_meanwhile(self):
-        alone = self.read("neighbour", "buffered")
+    def beside_another_file(self):
+        self.warm("neighbour")
         self.warm("slow-reader")
         cold()
         slow = Background(self.read_again, "slow-reader", "buffered", OTHER)
         leaf = self.leaf("slow-reader")
         before = charged(leaf)
         until(lambda: charged(leaf) > before + MB, "it reads", LIMIT_S)
-        beside = self.read_again("neighbour", "buffered")
+        seconds = self.read_again("neighbour", "buffered")["seconds"]
         self.assertGreater(slow.result(LIMIT_S)["seconds"], FILE_MB / SLOW_MB_S - 0.5)
-        print(f"a neighbour: {alone['seconds']:.2f} s alone, {beside['seconds']:.2f} s beside")
-        self.assertLess(beside["seconds"], FILE_MB / SLOW_MB_S / 2)
+        return seconds
+
+    def test_a_neighbour_reads_its_own_files_at_full_speed_meanwhile(self):
+        beside_s = self.check_quick(self.beside_another_file, HALF_S)
+        print(f"a neighbour beside the slow one: {FILE_MB} MiB in {beside_s:.2f} s")
 
     def beside(self, do):
         """How long a neighbour reads a file of the image while the slow one does this to it."""
@@ -173,11 +185,11 @@ class Reads(unittest.TestCase):
         return seconds
 
     def test_nobody_waits_for_pages_that_the_slower_one_asked_for_in_advance(self):
-        self.assertLess(self.beside("ahead"), FILE_MB / SLOW_MB_S / 2)
+        self.check_quick(lambda: self.beside("ahead"), HALF_S)
 
     def test_of_pages_that_both_need_the_slower_one_holds_up_no_more_than_its_threads_read(self):
         """A page is read once, at the pace of whoever came first: see the threat model."""
-        self.assertLess(self.beside("crowd"), FILE_MB / SLOW_MB_S * 2)
+        self.check_quick(lambda: self.beside("crowd"), 4 * HALF_S)
 
     def test_a_call_that_reads_beyond_its_deadline_ends_with_it(self):
         """A process in the middle of a read can only be killed when the read is done, and this one
