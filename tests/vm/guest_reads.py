@@ -7,7 +7,7 @@ import re
 import time
 import unittest
 
-from service import Service, run
+from service import Service
 from waiting import Background, until
 
 MB = 1 << 20
