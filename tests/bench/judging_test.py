@@ -32,6 +32,11 @@ class Verdicts(unittest.TestCase):
     def test_a_wide_spread_across_the_target_withholds_it(self):
         self.assertEqual("withheld", judged(RATE, [0.5, 0.6, 0.9, 1.2, 1.3])["verdict"])
 
+    def test_so_does_a_machine_that_others_had(self):
+        ratios = [0.78, 0.79, 0.81, 0.82, 0.83]
+        self.assertEqual("met", judged(RATE, ratios)["verdict"])
+        self.assertEqual("withheld", judged(RATE, ratios, lost=0.5)["verdict"])
+
     def test_a_wide_spread_on_one_side_of_the_target_does_not(self):
         self.assertEqual("met", judged(RATE, [0.9, 1.0, 1.5, 2.0, 2.5])["verdict"])
 

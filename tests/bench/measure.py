@@ -129,12 +129,13 @@ def spread(values):
     return (high - low) / abs(statistics.median(values) or 1)
 
 
-def verdict(row, ratios, apart):
-    """met, not met, or withheld: when they lie far apart and on both sides of the target."""
+def verdict(row, ratios, quiet):
+    """met, not met, or withheld: on a machine that was not quiet, with rounds on both sides of the
+    target."""
     if row.target is None:
         return ""
     target = Target(row.target)
-    if apart > SPREAD_MAX and len({target.holds(each) for each in ratios}) > 1:
+    if not quiet and len({target.holds(each) for each in ratios}) > 1:
         return "withheld"
     if target.holds(statistics.median(ratios)):
         return "met"
@@ -152,7 +153,8 @@ def judge(row, rounds, lost):
     else:
         reference, ratios = None, ours
     apart = spread(ratios)
-    busy = sum(each > LOST_MAX for each in lost)
+    # Nobody else had the processors for long, and the rounds agree.
+    quiet = apart <= SPREAD_MAX and sum(each > LOST_MAX for each in lost) * 3 <= len(lost)
     return {
         "key": row.key,
         "title": row.title,
@@ -168,9 +170,8 @@ def judge(row, rounds, lost):
         "target": row.target,
         "base": row.base,
         "series": row.series,
-        "verdict": verdict(row, ratios, apart),
-        # Nobody else had the processors for long, and the rounds agree.
-        "quiet": apart <= SPREAD_MAX and busy * 3 <= len(lost),
+        "verdict": verdict(row, ratios, quiet),
+        "quiet": quiet,
         "lost_to_others": statistics.median(lost) if lost else 0.0,
     }
 

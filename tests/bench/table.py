@@ -24,7 +24,7 @@ def cells(row):
         f"{row['low']:.2f}-{row['high']:.2f}",
         f"{100 * row['spread']:.0f} %",
         row["target"] or "",
-        row["verdict"],
+        row["verdict"] + ("" if row["quiet"] else ", busy" if row["verdict"] else "busy"),
     ]
 
 
