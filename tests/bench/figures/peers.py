@@ -152,8 +152,8 @@ for each in ("crun", "runc", "nsjail"):
     "peer-zygo-1",
     Row("peer-zygo-p50", "fresh-process python, 1 connection, p50 / Zygo", "us",
         ("hearth", "p50"), ("peer", "p50"), "<= 0.6"),
-    Row("peer-zygo-p99", "the same, p99 / Zygo", "us", ("hearth", "p99"), ("peer", "p99"),
-        "<= 0.5"),
+    Row("peer-zygo-p99", "fresh-process python, 1 connection, p99 / Zygo", "us",
+        ("hearth", "p99"), ("peer", "p99"), "<= 0.5"),
 )
 def zygo_1(ground):
     return zygo(ground, 1)

@@ -38,10 +38,10 @@ def alternating(urls, connections, seconds, **options):
 
 @measurement(
     "many-functions",
-    Row("many-functions-one", "1,000 functions, 100 ready sandboxes: calls of one / 1 and 1",
+    Row("many-functions-one", "1,000 functions, 100 sandboxes, calls of one / 1 and 1",
         "calls/s", ("many", "rate"), ("one", "rate"), ">= 0.95"),
-    Row("many-functions-all", "the same, calls spread over the 100 / 1 and 1", "calls/s",
-        ("spread", "rate"), ("one", "rate"), ">= 0.95"),
+    Row("many-functions-all", "1,000 functions, calls spread over 100 sandboxes / 1 and 1",
+        "calls/s", ("spread", "rate"), ("one", "rate"), ">= 0.95"),
     short=True,
 )
 def many_functions(ground):

@@ -36,9 +36,9 @@ def warm_native(ground):
 
 @measurement(
     "warm-native-latency",
-    Row("warm-native-p50", "the same at 1 connection, p50 / bare forwarder", "us",
+    Row("warm-native-p50", "warm native echo, 1 connection, p50 / bare forwarder", "us",
         ("hearth", "p50"), ("floor", "p50"), "<= 1.25"),
-    Row("warm-native-p99", "the same at 1 connection, p99 / bare forwarder", "us",
+    Row("warm-native-p99", "warm native echo, 1 connection, p99 / bare forwarder", "us",
         ("hearth", "p99"), ("floor", "p99"), "<= 1.5"),
     short=True,
 )
