@@ -42,7 +42,6 @@ def alternating(urls, connections, seconds, **options):
         "calls/s", ("many", "rate"), ("one", "rate"), ">= 0.95"),
     Row("many-functions-all", "1,000 functions, calls spread over 100 sandboxes / 1 and 1",
         "calls/s", ("spread", "rate"), ("one", "rate"), ">= 0.95"),
-    short=True,
 )
 def many_functions(ground):
     program = {"program": (ground.program("echo.c").read_bytes(), 0o755)}
