@@ -21,6 +21,13 @@ CONTROLLERS = pathlib.Path("/sys/fs/cgroup/cgroup.controllers")
 
 
 def install(cache):
+    if here():
+        raise peer.Unavailable(f"{here()}; see peers/vm")
+    return fetch(cache)
+
+
+def fetch(cache):
+    """Also where it cannot run."""
     peer.fetched(cache, NAME, VERSION, build)
     peer.run(program(cache), "--version")
     return VERSION
@@ -48,8 +55,6 @@ def here():
 def serve(cache, folder, around=()):
     """The sum function in python, forked for each call. `around` goes before each command, to run
     it as another user in a cgroup of its own."""
-    if here():
-        raise peer.Unavailable(here())
     folder, port = pathlib.Path(folder), peer.free_port()
     shutil.copy(peer.HANDLERS / "zygo_sum.py", folder / "handler.py")
     with registry.serving(registry.python()) as reference:
