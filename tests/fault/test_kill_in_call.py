@@ -24,7 +24,7 @@ STEPS = {
 EXEC = 'body=$(cat); [ "$body" != \'"stay"\' ] || sleep 60; printf %s "$body"'
 HOST_STEPS = ("call.diagnosed", "table.finishing", "ledger.gathered", "ledger.committing",
               "ledger.inserted", "ledger.freed", "call.recorded", "answer.written")
-EXEC_ENDED = ("call.ended", "call.diagnosed", "table.finishing", "call.recorded",
+ENDED = ("call.ended", "call.diagnosed", "table.finishing", "call.recorded",
               "call.released", "recycle.asked")
 FRAMED_STEPS = ("start.started", "start.loaded", "call.leased", "call.sent", "call.ended",
                 "call.recorded", "call.released", "recycle.asked", "answer.written",
@@ -71,7 +71,8 @@ class OfNodejs(Call):
     extra = ""
 
     def deploy(self):
-        echo = "exports.handle = async (event) => event;\n"
+        echo = ("exports.handle = async (event) => event !== 'stay' ? event :\n"
+                "  new Promise((resolve) => setTimeout(resolve, 60000));\n")
         self.hearth.function(self.name, "nodejs", "app.handle", {"app.js": echo}, self.extra,
                              verify=False)
 
@@ -110,10 +111,11 @@ class DurabilityHost(Call):
 
 make_cells(Python, STEPS)
 # hearthd and the spawner do the same for it. Its program has ended with its answer.
-make_cells(Exec, {step: ("init",) if step in EXEC_ENDED else who[2:]
+make_cells(Exec, {step: ("init",) if step in ENDED else who[2:]
                   for step, who in STEPS.items() if step != "start.loaded"})
 # Likewise.
-FRAMED = {step: STEPS[step][2:] for step in FRAMED_STEPS}
+# A process that serves one call ends with its answer, too.
+FRAMED = {step: ("init",) if step in ENDED else STEPS[step][2:] for step in FRAMED_STEPS}
 PROCESS = {step: STEPS[step][2:] for step in PROCESS_STEPS}
 make_cells(Nodejs, FRAMED)
 make_cells(Native, FRAMED)

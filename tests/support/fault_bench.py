@@ -49,9 +49,10 @@ def echo_program(answer=None):
     body = 'event->body, event->size' if answer is None else f'"\\"{answer}\\"", {len(answer) + 2}'
     with tempfile.TemporaryDirectory() as folder:
         program = pathlib.Path(folder, "echo")
-        source = ("#include <hearth.h>\n"
+        source = ("#include <hearth.h>\n#include <unistd.h>\n"
                   "static int handle(const hearth_event *event, hearth_reply *reply) {\n"
-                  f"  return (void)event, hearth_body(reply, {body});\n"
+                  "  if (strcmp(event->body, \"\\\"stay\\\"\") == 0) sleep(60);\n"
+                  f"  return hearth_body(reply, {body});\n"
                   "}\nHEARTH_MAIN(handle)\n")
         subprocess.run(["gcc", "-static", "-O1", f"-I{STAGE}/include/hearth", "-x", "c", "-", "-o",
                         program], input=source.encode(), check=True)
