@@ -27,10 +27,8 @@ HOST_STEPS = ("call.diagnosed", "table.finishing", "ledger.gathered", "ledger.co
 ENDED = ("call.ended", "call.diagnosed", "table.finishing", "call.recorded",
               "call.released", "recycle.asked")
 FRAMED_STEPS = ("start.started", "start.loaded", "call.leased", "call.sent", "call.ended",
-                "call.recorded", "call.released", "recycle.asked", "answer.written",
-                "recycle.done")
-PROCESS_STEPS = ("call.leased", "call.sent", "call.ended", "call.recorded", "call.released",
-                 "answer.written")
+                "call.released", "recycle.asked", "recycle.done")
+PROCESS_STEPS = ("call.leased", "call.sent", "call.ended", "call.released")
 RECORD_FROM = list(STEPS).index("call.claimed")
 
 
