@@ -72,6 +72,11 @@ class Comparing(unittest.TestCase):
         self.assertEqual(([], ["rate"]), self.worse(RATE, [0.8] * 5, [0.6] * 5, lost=0.5))
         self.assertEqual(([], ["rate"]), self.worse(RATE, [0.8] * 5, [0.3, 0.4, 0.6, 0.7, 0.9]))
 
+    def test_nor_is_a_fall_from_what_was_recorded_on_a_busy_machine(self):
+        before = judged(RATE, [0.8] * 5, lost=0.5)
+        after = judged(RATE, [0.6] * 5)
+        self.assertEqual(([], ["rate"]), compare.worse({"rate": before}, {"rate": after}))
+
     def test_a_figure_that_could_not_be_measured_is_worse(self):
         gone = measure.failed(RATE, "it broke")
         self.assertEqual((["rate"], []), compare.worse({"rate": judged(RATE, [0.8] * 5)},

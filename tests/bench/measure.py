@@ -153,8 +153,9 @@ def judge(row, rounds, lost):
     else:
         reference, ratios = None, ours
     apart = spread(ratios)
-    # Nobody else had the processors for long, and the rounds agree.
-    quiet = apart <= SPREAD_MAX and sum(each > LOST_MAX for each in lost) * 3 <= len(lost)
+    # The rounds agree, and nobody else had the processors for long; memory does not mind.
+    taken = row.reference is not None and sum(each > LOST_MAX for each in lost) * 3 > len(lost)
+    quiet = apart <= SPREAD_MAX and not taken
     return {
         "key": row.key,
         "title": row.title,
