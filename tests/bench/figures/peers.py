@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same work by others, installed from their registries into a cache; see peers/peer.py."""
 
+import contextlib
 import importlib
 import sys
 
@@ -15,22 +16,28 @@ PEERS = HERE / "peers"
 HANDLERS = PEERS / "handlers"
 
 
-def installed(name):
-    """The module of a peer, its cache, and its version."""
+@contextlib.contextmanager
+def excused():
+    """What a peer says that cannot run here becomes the row's reason."""
     sys.path.insert(0, str(PEERS))
     try:
         peer = importlib.import_module("peer")
-        module = importlib.import_module(name)
+        try:
+            yield peer
+        except peer.Unavailable as error:
+            raise Unavailable(str(error)) from error
     except ImportError as error:
         raise Unavailable(str(error)) from error
     finally:
         sys.path.remove(str(PEERS))
-    cache = peer.cache_folder()
-    try:
+
+
+def installed(name):
+    """The module of a peer, and the cache that it is in."""
+    with excused() as peer:
+        module, cache = importlib.import_module(name), peer.cache_folder()
         module.install(cache)
-    except peer.Unavailable as error:
-        raise Unavailable(str(error)) from error
-    return module, cache
+        return module, cache
 
 
 def folder_of(ground, name):
@@ -45,7 +52,8 @@ def served(ground, name):
     module, cache = installed(name)
     if not hasattr(module, "serve"):
         raise Unavailable(f"{module.NAME} {module.VERSION} has no server here")
-    return ground.keep(module.serve(cache, folder_of(ground, name)))
+    with excused():
+        return ground.keep(module.serve(cache, folder_of(ground, name)))
 
 
 def compared(ours, theirs, connections, seconds):
@@ -90,7 +98,8 @@ def framework(ground):
 def exec_per_call(ground, name):
     module, cache = installed(name)
     program = ground.program("cat.c")
-    theirs = ground.keep(module.serve_program(cache, folder_of(ground, name), program, TEXT))
+    with excused():
+        theirs = ground.keep(module.serve_program(cache, folder_of(ground, name), program, TEXT))
     hearth = ground.hearth()
     files = {"run": (program.read_bytes(), 0o755)}
     hearth.function("run", "exec", "run", files, FRESH + "memory_mb = 32\n[http]\n")
