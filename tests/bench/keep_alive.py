@@ -8,6 +8,7 @@ usage: keep_alive.py [--replay PROGRAM] [--chart FILE.svg] [--json FILE] [argume
 
 import argparse
 import json
+import math
 import pathlib
 import subprocess
 
@@ -23,6 +24,17 @@ def front(rows):
         if not any(other["idle_gb"] <= row["idle_gb"] and other["cold_share"] < row["cold_share"]
                    for other in rows)
     ]
+
+
+def ours_at(rows, idle_gb):
+    """The share of cold starts that our policy has with so much memory: between two of its points
+    on the front, on a straight line of the chart; None outside them."""
+    points = sorted((row["idle_gb"], math.log(row["cold_share"])) for row in front(rows)
+                    if row["policy"] == "hearth")
+    for (left, high), (right, low) in zip(points, points[1:]):
+        if left <= idle_gb <= right and right > left:
+            return math.exp(high + (low - high) * (idle_gb - left) / (right - left))
+    return None
 
 
 # Labels of one line stand above it, those of the next below, so near ones alternate.
