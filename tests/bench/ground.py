@@ -22,8 +22,9 @@ PYTHON, NODE = "/usr/bin/python3", "/usr/bin/node"
 
 
 class Ground:
-    def __init__(self, build, rounds, seconds, note):
-        self.build, self.rounds, self.seconds, self.note = build, rounds, seconds, note
+    def __init__(self, build, seconds, limits, note):
+        self.build, self.seconds, self.limits, self.note = build, seconds, limits, note
+        self.against = None  # the peer and its version
         self._open = contextlib.ExitStack()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hearth-bench-"))
         # Programs in namespaces of their own run as nobody in particular.
@@ -41,7 +42,7 @@ class Ground:
         return self._open.enter_context(context)
 
     def hearth(self, config="", **options):
-        return self.keep(instance.Instance(config, **options))
+        return self.keep(instance.Instance(config, limits=self.limits, **options))
 
     def process(self, *command, **options):
         """A process that prints one line when it is ready; it and the line."""

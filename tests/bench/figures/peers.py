@@ -32,11 +32,11 @@ def excused():
         sys.path.remove(str(PEERS))
 
 
-def installed(name):
+def installed(ground, name):
     """The module of a peer, and the cache that it is in."""
     with excused() as peer:
         module, cache = importlib.import_module(name), peer.cache_folder()
-        module.install(cache)
+        ground.against = f"{module.NAME} {module.install(cache)}"
         return module, cache
 
 
@@ -49,7 +49,7 @@ def folder_of(ground, name):
 
 def served(ground, name):
     """The URL of a peer that serves the function by HTTP."""
-    module, cache = installed(name)
+    module, cache = installed(ground, name)
     if not hasattr(module, "serve"):
         raise Unavailable(f"{module.NAME} {module.VERSION} has no server here")
     with excused():
@@ -96,7 +96,7 @@ def framework(ground):
 
 
 def exec_per_call(ground, name):
-    module, cache = installed(name)
+    module, cache = installed(ground, name)
     program = ground.program("cat.c")
     with excused():
         theirs = ground.keep(module.serve_program(cache, folder_of(ground, name), program, TEXT))
@@ -126,7 +126,7 @@ def of_watchdog(ground):
 
 def cold(ground, name):
     """A first call against one start of the same kind of program by a peer."""
-    module, cache = installed(name)
+    module, cache = installed(ground, name)
     hearth = ground.hearth(ROOMY)
     program, numbers = ground.program("echo.c").read_bytes(), iter(range(10**6))
 
