@@ -44,7 +44,7 @@ class Axis:
 
 
 def label(number):
-    return f"{number:g}"
+    return f"{number / 1e6:g}M" if number >= 1e6 else f"{number:g}"
 
 
 def _frame(title, x_label, y_label, x, y):

@@ -14,9 +14,9 @@ wrk.headers["Content-Type"] = "application/json"
 %(more)s
 function done(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('\\n@{"requests":%%d,"us":%%d,"bytes":%%d,"p50":%%d,"p90":%%d,"p99":%%d,'
+  io.write(string.format('\\n@{"requests":%%d,"us":%%d,"p50":%%d,"p90":%%d,"p99":%%d,'
     .. '"max":%%d,"status":%%d,"connect":%%d,"read":%%d,"write":%%d,"timeout":%%d}\\n',
-    summary.requests, summary.duration, summary.bytes, latency:percentile(50),
+    summary.requests, summary.duration, latency:percentile(50),
     latency:percentile(90), latency:percentile(99), latency.max,
     e.status, e.connect, e.read, e.write, e.timeout))
 end
@@ -45,13 +45,15 @@ def quote(text):
 
 def wrk(url, body, connections, seconds, paths=(), pause_ms=0, method="POST", limit_s=30,
         allow_closed=False):
-    """Rate, latencies in microseconds, and bytes per second of answers.
+    """Rate, latencies in microseconds, and bytes of bodies per second, each way.
 
     body is text, or a path to a file with it. With paths, the requests take them in turn. With
     pause_ms, a connection rests so long before each request; the pause is no part of a latency."""
     if isinstance(body, pathlib.Path):
+        size = body.stat().st_size
         body_lua = f'assert(io.open({quote(str(body))}, "rb")):read("*a")'
     else:
+        size = len(body)
         body_lua = quote(body)
     more = TURN % ", ".join(quote(path) for path in paths) if paths else ONE
     if pause_ms:
@@ -74,4 +76,5 @@ def wrk(url, body, connections, seconds, paths=(), pause_ms=0, method="POST", li
         raise Refused(f"{url}: of {counts['requests']} answers not well: {bad}")
     took_s = counts["us"] / 1e6
     return {"rate": counts["requests"] / took_s, "p50": counts["p50"], "p90": counts["p90"],
-            "p99": counts["p99"], "max": counts["max"], "bytes": counts["bytes"] / took_s}
+            "p99": counts["p99"], "max": counts["max"],
+            "bytes": size * counts["requests"] / took_s}
