@@ -18,10 +18,15 @@ FROM n
 """
 
 
+def starts_as_database(path):
+    with open(path, "rb") as file:
+        return file.read(15) == b"SQLite format 3"
+
+
 def ledger_file(state):
     """The database that has the table of calls."""
     for path in state.rglob("*"):
-        if not path.is_file() or path.read_bytes()[:15] != b"SQLite format 3":
+        if not path.is_file() or not starts_as_database(path):
             continue
         with contextlib.closing(sqlite3.connect(path)) as database:
             if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'calls'").fetchone():
