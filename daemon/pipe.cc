@@ -14,16 +14,17 @@ std::array<char, 64 * 1024> scratch;  // the loop thread's; nothing stays in it
 }  // namespace
 
 PipeReader::PipeReader(loop::Loop& loop, sys::Fd fd, Sink sink, std::function<void()> changed)
-    : fd_(std::move(fd)),
-      sink_(std::move(sink)),
-      changed_(std::move(changed)),
-      poll_(loop, fd_.get()) {
-  poll_.on_readable([this] { drain(scratch.size()); });
+    : loop_(loop), fd_(std::move(fd)), sink_(std::move(sink)), changed_(std::move(changed)) {}
+
+void PipeReader::watch() {
+  if (poll_ || ended_) return;
+  poll_.emplace(loop_, fd_.get());
+  poll_->on_readable([this] { drain(scratch.size()); });
 }
 
 void PipeReader::stop() {
   ended_ = true;
-  poll_.on_readable({});
+  if (poll_) poll_->on_readable({});
   changed_();
 }
 

@@ -10,8 +10,8 @@
 
 namespace hearth::daemon {
 
-// The read end of a process's stdout or stderr. Every piece goes to the sink as it arrives.
-// Destruction closes it.
+// The read end of a process's stdout or stderr. Every piece goes to the sink. Destruction closes
+// it.
 class PipeReader {
  public:
   // The sink returns false to stop reading for good (a bound was hit). `changed` is called at end
@@ -21,6 +21,9 @@ class PipeReader {
   PipeReader(const PipeReader&) = delete;
   PipeReader& operator=(const PipeReader&) = delete;
 
+  // From here on pieces are read as they arrive; before, only by drain().
+  void watch();
+
   // Reads what is there now, at most `bytes_max` (a writer could be faster than we are).
   void drain(size_t bytes_max = 1u << 20);
   bool ended() const { return ended_; }
@@ -28,11 +31,12 @@ class PipeReader {
  private:
   void stop();
 
+  loop::Loop& loop_;
   sys::Fd fd_;
   Sink sink_;
   std::function<void()> changed_;
   bool ended_ = false;
-  loop::Poll poll_;
+  std::optional<loop::Poll> poll_;
 };
 
 // The write end of a process's stdin. A reader that goes away is no error: the program need not

@@ -41,6 +41,7 @@ loop::Task<void> watch_budgets(loop::Loop& loop, Fleet& fleet, sandbox::LimitsMo
     co_await fleet.some_call();  // an idle host is not woken
     co_await loop::Sleep(loop, kPeriod);
     fleet.for_each_calling([mode](Worker& worker) {
+      worker.watch_logs();
       check_cpu(worker);
       check_refusals(worker);
       if (mode == sandbox::LimitsMode::kBestEffort) check_memory_and_processes(worker);

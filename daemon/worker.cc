@@ -140,7 +140,12 @@ void Worker::on_started(control::Started started) {
       },
       changed);
   ++started_count_;
+  // A child that waits for its call prints nothing, and most calls end before the first look of the
+  // watch: putting its pipes into the loop and taking them out again would be in vain.
+  bool waits = zygote_ && !p->zygote;
+  if (p->output) p->output->watch();
   (p->zygote ? zygote_ : server_) = std::move(process);
+  if (!waits) watch_logs();
 }
 
 void Worker::on_exited(const control::Exited& exited) {
@@ -149,37 +154,6 @@ void Worker::on_exited(const control::Exited& exited) {
     process->exited = true;
     process->wait_status = exited.wait_status;
     if (!calling_) lost_();
-  }
-}
-
-void Worker::set_log(LogSink sink, uint64_t bytes_max) {
-  sink_ = std::move(sink);
-  log_bytes_ = 0;
-  log_bytes_max_ = bytes_max;
-  if (!sink_) return;
-  for (LogStream stream : {LogStream::kOut, LogStream::kErr}) {
-    std::string early = std::exchange(unclaimed_[int(stream)], {});
-    if (!early.empty()) log(stream, early);
-  }
-}
-
-void Worker::log(LogStream stream, std::string_view bytes) {
-  if (!sink_) {
-    constexpr size_t kUnclaimedBytesMax = 64 * 1024;
-    std::string& early = unclaimed_[int(stream)];
-    early += bytes.substr(0, kUnclaimedBytesMax - early.size());
-    return;
-  }
-  log_bytes_ += bytes.size();
-  sink_(stream, bytes);
-  if (log_bytes_max_ != 0 && log_bytes_ > log_bytes_max_) end_call(End::kLogExceeded);
-}
-
-void Worker::drain_logs() {
-  for (Process* process : {server_.get(), zygote_.get()}) {
-    if (process == nullptr) continue;
-    if (process->log_out) process->log_out->drain();
-    process->log_err->drain();
   }
 }
 

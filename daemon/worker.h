@@ -169,6 +169,7 @@ class Worker {
   // the call with kLogExceeded.
   void set_log(LogSink sink, uint64_t bytes_max);
   void drain_logs();  // what was written until now
+  void watch_logs();  // from now on as it is written: for calls that last
   uint64_t log_bytes() const { return log_bytes_; }
 
  private:
