@@ -186,9 +186,14 @@ class Calling(support.RuntimeTest):
         process = self.loaded(
             "class D(dict):\n"
             "    def __contains__(self, key):\n        raise RuntimeError('no')\n"
-            "def handle(event, context):\n    return D()\n"
+            "class Key:\n"
+            "    def __hash__(self):\n        return hash('statusCode')\n"
+            "    def __eq__(self, other):\n        raise RuntimeError('no')\n"
+            "def handle(event, context):\n"
+            "    return {Key(): 1} if event['rawPath'] == '/key' else D()\n"
         )
         self.error(process.http(), "bad_reply", "Runtime.MarshalError")
+        self.error(process.http(path="/key"), "bad_reply", "Runtime.MarshalError")
 
     def test_reports_a_body_that_is_no_json(self):
         process = self.loaded(ECHO)

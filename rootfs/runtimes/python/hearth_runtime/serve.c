@@ -130,7 +130,10 @@ static PyObject* encode(PyObject* result) {
 // May `result` say what the whole HTTP answer is?
 static int has_status(PyObject* result) {
   if (!PyDict_Check(result)) return 0;
-  return !PyDict_CheckExact(result) || PyDict_Contains(result, status_name) == 1;
+  if (!PyDict_CheckExact(result)) return 1;
+  const int found = PyDict_Contains(result, status_name);
+  if (found < 0) PyErr_Clear();  // a key whose __eq__ raises: `answer` meets it again
+  return found != 0;
 }
 
 static void flush(const char* name) {
