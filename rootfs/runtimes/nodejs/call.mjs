@@ -119,23 +119,39 @@ class Call {
 function jsonAnswer(result) {
   const text = JSON.stringify(result === undefined ? null : result);
   if (text === undefined) throw new TypeError(`a ${typeof result} is no JSON value`);
-  return { pairs: [['content_type', 'application/json']], body: Buffer.from(text) };
+  return { pairs: [['content_type', 'application/json']], body: text };
 }
 
-function makeContext(meta, done) {
+let described = null;
+
+// What all calls share. Once, when the environment is complete: each look into it is a call to C.
+function describeFunction() {
   const { env } = process;
-  const deadline = Number(meta.get('deadline_ms') ?? 0);
   const name = env.AWS_LAMBDA_FUNCTION_NAME ?? '';
   const region = env.AWS_REGION ?? 'local';
   return {
-    callbackWaitsForEmptyEventLoop: true,
     functionName: name,
     functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION ?? '',
     invokedFunctionArn: `arn:aws:lambda:${region}:000000000000:function:${name}`,
     memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE ?? '',
-    awsRequestId: meta.get('request_id') ?? '',
     logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME ?? `/aws/lambda/${name}`,
     logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME ?? '',
+  };
+}
+
+function makeContext(meta, done) {
+  described ??= describeFunction();
+  const shared = described;
+  const deadline = Number(meta.get('deadline_ms') ?? 0);
+  return {
+    callbackWaitsForEmptyEventLoop: true,
+    functionName: shared.functionName,
+    functionVersion: shared.functionVersion,
+    invokedFunctionArn: shared.invokedFunctionArn,
+    memoryLimitInMB: shared.memoryLimitInMB,
+    awsRequestId: meta.get('request_id') ?? '',
+    logGroupName: shared.logGroupName,
+    logStreamName: shared.logStreamName,
     identity: undefined,
     clientContext: undefined,
     getRemainingTimeInMillis: () => Math.max(0, deadline - Date.now()),

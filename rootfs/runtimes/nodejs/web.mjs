@@ -11,6 +11,7 @@ const kHeaderName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const kMonths = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+let functionName = null;
 
 // The event of a call whose meta says `trigger` = `http`.
 export function eventOf(pairs, body) {
@@ -24,10 +25,13 @@ export function eventOf(pairs, body) {
     const header = name.slice(2);
     const before = Object.hasOwn(headers, header) ? headers[header] : null;
     const joined = before === null ? value : before + (header === 'cookie' ? '; ' : ',') + value;
-    // Not an assignment: a header may be called __proto__.
-    Object.defineProperty(headers, header, {
-      value: joined, enumerable: true, writable: true, configurable: true,
-    });
+    if (header === '__proto__') {
+      Object.defineProperty(headers, header, {
+        value: joined, enumerable: true, writable: true, configurable: true,
+      });
+    } else {
+      headers[header] = joined;
+    }
   }
   const event = {
     version: '2.0',
@@ -53,7 +57,7 @@ function requestContext(meta, headers) {
   const domainName = headers.host ?? '';
   return {
     accountId: 'anonymous',
-    apiId: process.env.AWS_LAMBDA_FUNCTION_NAME ?? '',
+    apiId: (functionName ??= process.env.AWS_LAMBDA_FUNCTION_NAME ?? ''),
     domainName,
     domainPrefix: domainName.split('.')[0],
     http: {
@@ -99,7 +103,7 @@ export function answerOf(result) {
     const text = JSON.stringify(result === undefined ? null : result);
     if (text === undefined) throw bad(`a ${typeof result} is no JSON value`);
     const pairs = [['status', '200'], ['content_type', 'application/json']];
-    return { pairs, body: Buffer.from(text) };
+    return { pairs, body: text };
   }
   const pairs = [['status', status(result.statusCode)]];
   let contentType = 'application/json';
@@ -153,7 +157,7 @@ function answerBody(result) {
   if (typeof body !== 'string') {
     throw bad(`body is no string but ${typeof body}; JSON.stringify it`);
   }
-  if (!result.isBase64Encoded) return Buffer.from(body);
+  if (!result.isBase64Encoded) return body;
   if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(body)) throw bad('isBase64Encoded, but the body is not');
   return Buffer.from(body, 'base64');
 }
