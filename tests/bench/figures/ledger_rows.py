@@ -56,3 +56,5 @@ def fill(state, count):
     database.close()
     for each in path.parent.glob(path.name + "*"):
         os.chown(each, owner.st_uid, owner.st_gid)
+    # Else the daemon's first checkpoint waits until the disk has all of it.
+    os.sync()
