@@ -36,6 +36,7 @@ void Pool::State::arrive(CallId id, Version& version) {
   if (at_once) {
     assign(call, *shelf.idle.back());
   } else {
+    if (version.waiting.empty()) version.queued_since = now;
     waiting_room.enter(call);
   }
   settle(version);

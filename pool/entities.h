@@ -137,6 +137,7 @@ struct Version {
   ArrivalHistory arrivals;
   Depths depths;
   MeanDuration run, recycle, start;
+  Time queued_since{};  // without a break, or since the last start that calls caused
   Want want = Want::kNothing;
   uint64_t want_number = 0;  // of the call that has waited longest, when the want was noted
 };

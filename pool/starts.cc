@@ -67,10 +67,13 @@ bool Pool::State::queueing_is_quicker(Version& version) {
   const Duration start_cost = version.start.or_else({});
   const Time given_up = version.waiting.front()->arrived + start_cost;
   if (given_up <= now) return false;  // it was expected to be quicker and was not
+  // Each call waits for less than a start, but one behind the other for longer: no burst any more.
+  const Time lasting = version.queued_since + start_cost;
+  if (lasting <= now) return false;
   const uint32_t uncovered = version.waiting.size() - version.sandboxes.starting();
   const Duration cycle = version.run.or_else({}) + version.recycle.or_else({});
   if (cycle * uncovered / served_by >= start_cost) return false;
-  wake_at(version.shelf, given_up);
+  wake_at(version.shelf, std::min(given_up, lasting));
   return true;
 }
 
@@ -159,6 +162,7 @@ void Pool::State::start(Version& version, Sandbox* base, Cause cause) {
   }
   base->first_start = cause == Cause::kCalls ? first : Start::kWarm;
   if (cause == Cause::kCalls) {
+    version.queued_since = now;
     order.charge(*version.tenant, version.spec.memory_bytes,
                  version.start.or_else(kStartCostUnknown));
   }

@@ -84,6 +84,21 @@ TEST(PoolBurst, AQueueThatTurnsOutSlowGetsASandboxAfterAll) {
   EXPECT_TRUE(host.outcome(second).assigned);
 }
 
+TEST(PoolBurst, AQueueThatLastsGetsSandboxesThoughEachCallWaitsShortly) {
+  SimulatedHost host(limits_of(64 * 1024), {});
+  const FunctionId function = host.deploy(function_of("t", "f"), milliseconds(2));
+  host.call(function);
+  host.run_for(seconds(1));
+  // Three clients that call again when they are answered.
+  for (int i = 0; i < 1000; ++i) {
+    const auto outcomes = host.outcomes_of(function);
+    for (auto open = outcomes.size() - served(outcomes); open < 3; ++open) host.call(function);
+    host.run_for(milliseconds(1));
+  }
+  EXPECT_GE(host.started(function), 3u);
+  EXPECT_LE(host.started(function), 4u);  // one for the time that the others recycle
+}
+
 TEST(PoolBurst, ConcurrencyMaxCountsOverAllVersions) {
   SimulatedHost host(limits_of(64 * 1024), {});
   Function function = function_of("t", "f");
