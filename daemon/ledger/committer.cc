@@ -4,9 +4,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -25,22 +22,6 @@ constexpr milliseconds kNapMax{1000};  // when none came for a while
 constexpr milliseconds kBackOffMin{50}, kBackOffMax{5000};
 constexpr milliseconds kPruneEvery{60'000};
 constexpr uint32_t kPruneAtOnce = 1000;
-constexpr uint64_t kTurnNs = 100'000;  // the least that Linux takes
-
-// Since 6.6 the scheduler lets a thread have its whole turn, of 3 ms, before one that wakes up on
-// its processor: a hundredth of the calls waited for this thread. From 6.12 on a thread may ask for
-// shorter turns; its share stays the same. Where that cannot be had, nothing is lost.
-void take_short_turns() {
-  struct {  // struct sched_attr, whose header cannot be included beside the C library's
-    uint32_t size = 48, policy = SCHED_OTHER;
-    uint64_t flags = 0;
-    int32_t nice = ::getpriority(PRIO_PROCESS, 0);
-    uint32_t priority = 0;
-    uint64_t runtime_ns = kTurnNs, deadline_ns = 0, period_ns = 0;
-  } attributes;
-  static_assert(sizeof attributes == 48);
-  (void)::syscall(SYS_sched_setattr, 0, &attributes, 0);
-}
 
 }  // namespace
 
@@ -114,7 +95,6 @@ std::string Committer::error() const {
 
 void Committer::run() {
   ::pthread_setname_np(::pthread_self(), "ledger");
-  take_short_turns();
   for (;;) {
     bool last = stopping_.load();
     flush_wanted_ = false;
