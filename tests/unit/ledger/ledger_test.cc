@@ -52,6 +52,19 @@ TEST_F(LedgerTest, CommitsWhatWasFinishedBeforeTheThreadStarted) {
   EXPECT_TRUE(ledger.call(record.id).has_value());
 }
 
+TEST_F(LedgerTest, TakesTheSlotThatWasUsedLast) {
+  Ledger ledger(options());
+  ledger.start();
+  Slot* first = ledger.claim(a_record());
+  ledger.finish(first);
+  for (int i = 0; i < 100; i++) {
+    ledger.flush();
+    Slot* slot = ledger.claim(a_record());
+    ASSERT_EQ(slot, first) << "every other slot stays untouched, and its page with it";
+    ledger.finish(slot);
+  }
+}
+
 TEST_F(LedgerTest, LeavesNoRecordOfADroppedCall) {
   Ledger ledger(options());
   ledger.start();
