@@ -30,10 +30,10 @@ def _live():
     _set_up(is_zygote)
     version = "%d.%d.%d" % sys.version_info[:3]
     channel.send(channel.HELLO, 0, [("runtime", "python3"), ("version", version)])
-    frame = channel.receive(channel.LOAD)
-    if frame is None:
+    meta = channel.receive(channel.LOAD)
+    if meta is None:
         return 0
-    order = load.Order(frame.meta)
+    order = load.Order(meta)
     before = zygote.Before() if is_zygote else None
     try:
         load.prepare(order)

@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 
-from hearth_runtime import _hearth, channel
+from hearth_runtime import _hearth
 
 NOTES_MAX = 32
 _NOTE_CHARS_MAX = 500
