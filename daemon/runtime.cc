@@ -53,7 +53,7 @@ std::vector<std::string> argv_of(Runtime runtime, const std::string& handler) {
     case Runtime::kPython3:
       return {"/usr/bin/python3", "-I", "/var/runtime/python/bootstrap.py"};
     case Runtime::kNodejs:
-      return {"/usr/bin/node", "/var/runtime/nodejs/bootstrap.mjs"};
+      return {"/usr/bin/node", "/var/runtime/nodejs/bootstrap.cjs"};
     case Runtime::kExec:
     case Runtime::kNative:
       break;

@@ -146,7 +146,7 @@ TEST(RuntimesBox, NodeServesItsCall) {
   Box box;
   unpack(box, "app.js",
          "exports.handle = async (event) => { console.log('logged'); return [event]; };\n");
-  control::Started process = start_loaded(box, {"/usr/bin/node", "/tmp/nodejs/bootstrap.mjs"},
+  control::Started process = start_loaded(box, {"/usr/bin/node", "/tmp/nodejs/bootstrap.cjs"},
                                           Role::kServer, "sandbox");
   EXPECT_EQ(call(process, "\"hi\""), "[\"hi\"]");
   EXPECT_EQ(read_all(process.log_out.get()), "logged\n");

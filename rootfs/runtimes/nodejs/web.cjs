@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls by HTTP: AWS Lambda's function-URL payload, format 2.0, both ways.
-import process from 'node:process';
-import { Failure } from './failure.mjs';
+'use strict';
+const process = require('node:process');
+const { Failure } = require('./failure.cjs');
+const { utf8 } = require('./text.cjs');
 
 const kHeadersBytesMax = 60 * 1024;
 const kTextType = new RegExp(
@@ -10,34 +12,16 @@ const kTextType = new RegExp(
 const kHeaderName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const kMonths = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 let functionName = null;
 
-// The event of a call whose meta says `trigger` = `http`.
-export function eventOf(pairs, body) {
-  const meta = new Map();
-  const headers = {};
-  for (const [name, value] of pairs) {
-    if (!name.startsWith('h:')) {
-      meta.set(name, value);
-      continue;
-    }
-    const header = name.slice(2);
-    const before = Object.hasOwn(headers, header) ? headers[header] : null;
-    const joined = before === null ? value : before + (header === 'cookie' ? '; ' : ',') + value;
-    if (header === '__proto__') {
-      Object.defineProperty(headers, header, {
-        value: joined, enumerable: true, writable: true, configurable: true,
-      });
-    } else {
-      headers[header] = joined;
-    }
-  }
+// The event of a call by HTTP.
+function eventOf(meta, body) {
+  const { headers } = meta;
   const event = {
     version: '2.0',
     routeKey: '$default',
-    rawPath: meta.get('path') ?? '/',
-    rawQueryString: meta.get('query') ?? '',
+    rawPath: meta.path,
+    rawQueryString: meta.query,
     headers,
     requestContext: requestContext(meta, headers),
     isBase64Encoded: false,
@@ -45,35 +29,51 @@ export function eventOf(pairs, body) {
   if (headers.cookie !== undefined) {
     event.cookies = headers.cookie.split(';').map((part) => part.trim()).filter(Boolean);
   }
-  if (event.rawQueryString !== '') event.queryStringParameters = parameters(event.rawQueryString);
-  if (body.length > 0) Object.assign(event, eventBody(headers, body));
+  if (meta.query !== '') event.queryStringParameters = parameters(meta.query);
+  if (body.length > 0) {
+    event.body = textOf(headers, body);
+    event.isBase64Encoded = event.body === null;
+    event.body ??= body.toString('base64');
+  }
   return event;
 }
 
 function requestContext(meta, headers) {
-  const timeEpoch = Number(meta.get('time_ms') ?? 0) || Date.now();
-  const at = new Date(timeEpoch);
-  const two = (number) => String(number).padStart(2, '0');
+  const timeEpoch = Number(meta.time_ms) || Date.now();
   const domainName = headers.host ?? '';
+  const domainEnd = domainName.indexOf('.');
   return {
     accountId: 'anonymous',
     apiId: (functionName ??= process.env.AWS_LAMBDA_FUNCTION_NAME ?? ''),
     domainName,
-    domainPrefix: domainName.split('.')[0],
+    domainPrefix: domainEnd < 0 ? domainName : domainName.slice(0, domainEnd),
     http: {
-      method: meta.get('method') ?? '',
-      path: meta.get('path') ?? '/',
-      protocol: meta.get('protocol') ?? 'HTTP/1.1',
-      sourceIp: meta.get('source_ip') ?? '',
+      method: meta.method,
+      path: meta.path,
+      protocol: meta.protocol,
+      sourceIp: meta.source_ip,
       userAgent: headers['user-agent'] ?? '',
     },
-    requestId: meta.get('request_id') ?? '',
+    requestId: meta.request_id,
     routeKey: '$default',
     stage: '$default',
-    time: `${two(at.getUTCDate())}/${kMonths[at.getUTCMonth()]}/${at.getUTCFullYear()}` +
-      `:${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())} +0000`,
+    time: timeOf(timeEpoch),
     timeEpoch,
   };
+}
+
+const lastTime = { second: NaN, text: '' };
+
+// As in the common log format, UTC. Calls of the same second share it.
+function timeOf(epochMs) {
+  const second = Math.floor(epochMs / 1000);
+  if (second === lastTime.second) return lastTime.text;
+  const at = new Date(epochMs);
+  const two = (number) => String(number).padStart(2, '0');
+  lastTime.second = second;
+  lastTime.text = `${two(at.getUTCDate())}/${kMonths[at.getUTCMonth()]}/${at.getUTCFullYear()}` +
+    `:${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())} +0000`;
+  return lastTime.text;
 }
 
 function parameters(query) {
@@ -84,20 +84,18 @@ function parameters(query) {
   return Object.fromEntries(found);
 }
 
-// Text, or base64 of what is not said to be text or is none.
-function eventBody(headers, body) {
-  if (kTextType.test((headers['content-type'] ?? '').toLowerCase())) {
-    try {
-      return { body: utf8.decode(body), isBase64Encoded: false };
-    } catch {
-      // Says text, is none.
-    }
+// The body of what is said to be text; null when it is not said, or is none.
+function textOf(headers, body) {
+  if (!kTextType.test((headers['content-type'] ?? '').toLowerCase())) return null;
+  try {
+    return utf8(body);
+  } catch {
+    return null;
   }
-  return { body: body.toString('base64'), isBase64Encoded: true };
 }
 
 // { pairs, body } for what a handler returned; throws Failure.
-export function answerOf(result) {
+function answerOf(result) {
   const isAnswer = typeof result === 'object' && result !== null && 'statusCode' in result;
   if (!isAnswer) {
     const text = JSON.stringify(result === undefined ? null : result);
@@ -161,3 +159,5 @@ function answerBody(result) {
   if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(body)) throw bad('isBase64Encoded, but the body is not');
   return Buffer.from(body, 'base64');
 }
+
+module.exports = { eventOf, answerOf };

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What user code threw or did wrong, as *error* frames and in the function's log.
-import process from 'node:process';
-import { fileURLToPath } from 'node:url';
-import * as channel from './channel.mjs';
+'use strict';
+const process = require('node:process');
+const channel = require('./channel.cjs');
 
 const kTypeBytesMax = 256;
 const kMessageBytesMax = 8 * 1024;
 const kStackBytesMax = 32 * 1024;
 
-const here = new URL('.', import.meta.url).href;
-const herePath = fileURLToPath(here);
-
-export class Failure {
+class Failure {
   constructor(kind, type, message, stack = '') {
     Object.assign(this, { kind, type, message, stack });
   }
@@ -27,7 +24,7 @@ function quietly(read, otherwise) {
   }
 }
 
-export function fromThrown(kind, thrown, type, message) {
+function fromThrown(kind, thrown, type, message) {
   if (thrown instanceof Failure) return thrown;
   const isError = thrown instanceof Error || quietly(() => thrown.stack, '') !== '';
   return new Failure(
@@ -48,7 +45,7 @@ function nameOf(error) {
 function userFrames(stack) {
   const isUsers = (line) =>
     !/^\s+at /.test(line) ||
-    !(line.includes(here) || line.includes(herePath) || line.includes('node:internal/'));
+    !(line.includes(__dirname) || line.includes('node:internal/'));
   return stack.split('\n').filter(isUsers).join('\n');
 }
 
@@ -61,7 +58,7 @@ function bounded(text, bytesMax) {
 }
 
 // Tells the log, then hearthd.
-export function sendFailure(failure, call) {
+function sendFailure(failure, call) {
   try {
     const stack = failure.stack === '' ? '' : `${failure.stack}\n`;
     process.stderr.write(`[ERROR] ${failure.type}: ${failure.message}\n${stack}`);
@@ -75,3 +72,5 @@ export function sendFailure(failure, call) {
     ['stack', bounded(failure.stack, kStackBytesMax)],
   ]);
 }
+
+module.exports = { Failure, fromThrown, sendFailure };

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hearth's nodejs runtime; run as `node bootstrap.mjs`. See hearth-runtime(7).
+// Hearth's nodejs runtime; run as `node bootstrap.cjs`. See hearth-runtime(7).
 //
 // The channel is read and written by blocking calls: between two calls no timer and no promise of
 // the function runs, so that no work happens that belongs to no call. While a call runs, hearthd
 // sends nothing.
-import process from 'node:process';
-import { serveCall, interrupted } from './call.mjs';
-import * as channel from './channel.mjs';
-import { Failure, fromThrown, sendFailure } from './failure.mjs';
-import { loadHandler, parseOrder, prepare } from './load.mjs';
-import { makeOutputSynchronous } from './output.mjs';
+'use strict';
+const process = require('node:process');
+const { serveCall, interrupted } = require('./call.cjs');
+const channel = require('./channel.cjs');
+const { Failure, fromThrown, sendFailure } = require('./failure.cjs');
+const { loadHandler, parseOrder, prepare } = require('./load.cjs');
+const { makeOutputSynchronous } = require('./output.cjs');
 
 const kExitLoadFailed = 1;
 const kExitChannelBroken = 2;
@@ -71,8 +72,11 @@ function onUncaught(thrown, origin) {
 // User code called process.exit(), or waits for what cannot come.
 function onExit(status) {
   if (stage === 'loading') {
-    const message = `the module ended the process while it was loaded: exit status ${status}`;
+    const message = status === 0
+      ? 'the module ended the process while it was loaded, or waits for what can never come'
+      : `the module ended the process while it was loaded: exit status ${status}`;
     sendFailure(new Failure('load_error', 'Runtime.ExitError', message), 0);
+    process.exitCode = status || kExitLoadFailed;
   } else if (stage === 'ready') {
     const message = `the handler ended the process: exit status ${status}`;
     interrupted(new Failure('function_error', 'Runtime.ExitError', message), 'exit');
@@ -89,8 +93,4 @@ async function live() {
   setImmediate(serveNext, handler, mode);
 }
 
-try {
-  await live();
-} catch (thrown) {
-  onUncaught(thrown, 'uncaughtException');
-}
+live().catch((thrown) => onUncaught(thrown, 'uncaughtException'));

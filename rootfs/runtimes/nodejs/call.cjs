@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // One call: its event, the handler in each of the styles that AWS Lambda knows, its answer.
-import process from 'node:process';
-import * as channel from './channel.mjs';
-import { Failure, fromThrown, sendFailure } from './failure.mjs';
-import { answerOf, eventOf } from './web.mjs';
-
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+'use strict';
+const process = require('node:process');
+const channel = require('./channel.cjs');
+const { Failure, fromThrown, sendFailure } = require('./failure.cjs');
+const { utf8 } = require('./text.cjs');
+const { answerOf, eventOf } = require('./web.cjs');
 
 let running = null;
 
 // Calls `onDone` when the answer has left, with the error if it could not leave; after that nothing
 // the handler does can change it.
-export function serveCall(frame, handler, onDone) {
-  const pairs = channel.pairs(frame.meta);
-  const call = new Call(frame.call, new Map(pairs), onDone);
+function serveCall(frame, handler, onDone) {
+  const meta = new CallMeta(channel.texts(frame.meta));
+  const call = new Call(frame.call, meta, onDone);
   running = call;
   try {
-    const event = call.byHttp ? eventOf(pairs, frame.body) : jsonEvent(frame.body);
+    const event = call.byHttp ? eventOf(meta, frame.body) : jsonEvent(frame.body);
     call.run(handler, event);
   } catch (thrown) {
     call.fail(thrown);
@@ -24,7 +24,7 @@ export function serveCall(frame, handler, onDone) {
 }
 
 // An exception that nobody caught, or the end of the process. false: no call was running.
-export function interrupted(thrown, origin) {
+function interrupted(thrown, origin) {
   if (running === null) return false;
   const type = origin === 'unhandledRejection' ? 'Runtime.UnhandledPromiseRejection' : undefined;
   running.fail(fromThrown('function_error', thrown, type));
@@ -37,10 +37,45 @@ process.on('beforeExit', () => running?.loopIsEmpty());
 function jsonEvent(body) {
   if (body.length === 0) return {};
   try {
-    return JSON.parse(utf8.decode(body));
+    return JSON.parse(utf8(body).replace(/^\ufeff/, ''));
   } catch (error) {
     const message = `Unable to unmarshal input: ${error.message}`;
     throw new Failure('function_error', 'Runtime.UnmarshalError', message);
+  }
+}
+
+// What hearthd says about a call: hearth-runtime(7) lists the names.
+class CallMeta {
+  request_id = '';
+  deadline_ms = '0';
+  trigger = '';
+  method = '';
+  path = '/';
+  query = '';
+  protocol = 'HTTP/1.1';
+  source_ip = '';
+  time_ms = '0';
+  headers = {};
+
+  constructor(texts) {
+    for (let i = 0; i < texts.length; i += 2) {
+      const name = texts[i], value = texts[i + 1];
+      if (name.startsWith('h:')) this.#addHeader(name.slice(2), value);
+      else if (Object.hasOwn(this, name) && name !== 'headers') this[name] = value;
+    }
+  }
+
+  #addHeader(name, value) {
+    const { headers } = this;
+    if (name === '__proto__') {
+      Object.defineProperty(headers, name, {
+        value, enumerable: true, writable: true, configurable: true,
+      });
+    } else if (Object.hasOwn(headers, name)) {
+      headers[name] += (name === 'cookie' ? '; ' : ',') + value;
+    } else {
+      headers[name] = value;
+    }
   }
 }
 
@@ -56,7 +91,7 @@ class Call {
     this.#number = number;
     this.#meta = meta;
     this.#onDone = onDone;
-    this.byHttp = meta.get('trigger') === 'http';
+    this.byHttp = meta.trigger === 'http';
   }
 
   run(handler, event) {
@@ -142,14 +177,14 @@ function describeFunction() {
 function makeContext(meta, done) {
   described ??= describeFunction();
   const shared = described;
-  const deadline = Number(meta.get('deadline_ms') ?? 0);
+  const deadline = Number(meta.deadline_ms);
   return {
     callbackWaitsForEmptyEventLoop: true,
     functionName: shared.functionName,
     functionVersion: shared.functionVersion,
     invokedFunctionArn: shared.invokedFunctionArn,
     memoryLimitInMB: shared.memoryLimitInMB,
-    awsRequestId: meta.get('request_id') ?? '',
+    awsRequestId: meta.request_id,
     logGroupName: shared.logGroupName,
     logStreamName: shared.logStreamName,
     identity: undefined,
@@ -160,3 +195,5 @@ function makeContext(meta, done) {
     fail: (error) => done(error ?? new Error('the handler failed without saying why')),
   };
 }
+
+module.exports = { serveCall, interrupted };

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a *load* frame asks for: environment, and the handler.
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { createRequire, syncBuiltinESMExports } from 'node:module';
-import os from 'node:os';
-import path from 'node:path';
-import process from 'node:process';
-import { pathToFileURL } from 'node:url';
-import * as channel from './channel.mjs';
-import { Failure, fromThrown } from './failure.mjs';
+'use strict';
+const { existsSync, readFileSync, statSync } = require('node:fs');
+const { createRequire, syncBuiltinESMExports } = require('node:module');
+const os = require('node:os');
+const path = require('node:path');
+const process = require('node:process');
+const channel = require('./channel.cjs');
+const { Failure, fromThrown } = require('./failure.cjs');
 
 const kKind = 'load_error';
 
-export function parseOrder(meta) {
+function parseOrder(meta) {
   const order = { env: [], handler: '', mode: 'process', taskDir: '/var/task' };
-  for (const [name, value] of channel.pairs(meta)) {
+  const texts = channel.texts(meta);
+  for (let i = 0; i < texts.length; i += 2) {
+    const name = texts[i], value = texts[i + 1];
     if (name.startsWith('env:')) order.env.push([name.slice(4), value]);
     else if (name === 'task_dir') order.taskDir = value;
     else if (name === 'handler' || name === 'mode') order[name] = value;
@@ -24,15 +26,20 @@ export function parseOrder(meta) {
 // A sandbox' /proc shows processes only, where Node finds no processors; programs divide their work
 // by os.cpus().length.
 function countProcessors() {
-  if (os.cpus().length > 0) return;
-  const times = { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 };
-  const one = () => ({ model: 'unknown', speed: 0, times: { ...times } });
-  os.cpus = () => Array.from({ length: os.availableParallelism?.() ?? 1 }, one);
+  const { cpus } = os;
+  const unknown = () => ({
+    model: 'unknown', speed: 0, times: { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 },
+  });
+  os.cpus = () => {
+    const found = cpus();
+    if (found.length > 0) return found;
+    return Array.from({ length: os.availableParallelism?.() ?? 1 }, unknown);
+  };
   syncBuiltinESMExports();
 }
 
 // Everything that user code may rely on when it is loaded.
-export function prepare(order) {
+function prepare(order) {
   countProcessors();
   for (const [name, value] of order.env) process.env[name] = value;
   try {
@@ -45,7 +52,7 @@ export function prepare(order) {
 }
 
 // The function that `module.function` or `folder/module.object.function` names; throws Failure.
-export async function loadHandler(name, taskDir) {
+async function loadHandler(name, taskDir) {
   const match = /^([^.]+)\.(.+)$/.exec(path.basename(name));
   if (match === null || name.split('/').includes('..')) {
     const message = `Bad handler '${name}': it is not of the form module.function`;
@@ -75,7 +82,7 @@ function find(wanted, taskDir) {
 async function loadModule(wanted, taskDir) {
   const file = find(wanted, taskDir);
   try {
-    if (isEsModule(file)) return await import(pathToFileURL(file).href);
+    if (isEsModule(file)) return await import(require('node:url').pathToFileURL(file).href);
     return createRequire(file)(file);
   } catch (thrown) {
     if (thrown?.code === 'MODULE_NOT_FOUND' || thrown?.code === 'ERR_MODULE_NOT_FOUND') {
@@ -98,3 +105,5 @@ function isEsModule(file) {
     if (folder === path.dirname(folder)) return false;
   }
 }
+
+module.exports = { parseOrder, prepare, loadHandler };
