@@ -203,7 +203,8 @@ CallsDb::CallsDb(const std::string& path, Durability durability)
     : state_(std::make_unique<State>(path, durability)) {}
 CallsDb::~CallsDb() = default;
 
-void CallsDb::insert(const std::vector<const Record*>& records) try {
+void CallsDb::insert(const std::vector<const Record*>& records,
+                     const std::function<void()>& between) try {
   sqlite::Transaction transaction(state_->db);
   sqlite::Statement& statement = state_->statements->insert;
   UsageSums sums;
@@ -215,6 +216,7 @@ void CallsDb::insert(const std::vector<const Record*>& records) try {
                   r.memory_peak_bytes, name_of(r.memory_source), r.cpu_user_us, r.cpu_system_us,
                   r.throttled_us, r.in_bytes, r.out_bytes, r.log_bytes, r.limits_best_effort);
     if (state_->db.changes() == 1) add(sums[key_of(*record)], r);
+    between();
   }
   state_->add_usage(sums);
   sys::fail_point("ledger.committing");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,8 +26,8 @@ class CallsDb {
   CallsDb(const std::string& path, Durability durability);
   ~CallsDb();
 
-  // All or nothing.
-  void insert(const std::vector<const Record*>& records);
+  // All or nothing. `between` is called after each record.
+  void insert(const std::vector<const Record*>& records, const std::function<void()>& between);
   // Deletes at most `at_most` of the oldest records that were received before then; returns how
   // many.
   size_t prune(uint64_t before_us, uint32_t at_most);

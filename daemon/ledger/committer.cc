@@ -2,6 +2,7 @@
 #include "daemon/ledger/committer.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 
@@ -129,7 +130,7 @@ bool Committer::commit_group() {
   for (size_t i = 0; i < count; i++) records.push_back(&table_.slot(pending_[i]).record);
   sys::fail_point("ledger.gathered");
   try {
-    db_.insert(records);
+    db_.insert(records, [this] { let_others_run(); });
   } catch (const std::exception& error) {
     failed(error.what());
     return false;
@@ -145,6 +146,13 @@ bool Committer::commit_group() {
   sys::fail_point("ledger.freed");
   succeeded(count);
   return true;
+}
+
+// Whoever answers a call goes first: a group takes milliseconds, and on a busy processor a call would
+// wait for all of them. Not while somebody waits for the commit, nor when it falls behind.
+void Committer::let_others_run() const {
+  bool urgent = durability_ == Durability::kHost || flush_wanted_ || stopping_;
+  if (!urgent && waiting() < table_.size() / 8) ::sched_yield();
 }
 
 void Committer::succeeded(size_t count) {

@@ -51,6 +51,7 @@ class Committer {
   void run();
   void collect();
   bool commit_group();
+  void let_others_run() const;
   void prune_if_due();
   void succeeded(size_t count);
   void failed(const std::string& why);
