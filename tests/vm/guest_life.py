@@ -101,7 +101,7 @@ class Life(unittest.TestCase):
 
     def test_a_stop_waits_for_the_call_in_flight(self):
         call = Background(self.hearth.call, "steady", "sleep", seconds=10)
-        until(lambda: self.hearth.json("status")["sandboxes"]["running"] == 1, "it runs", LIMIT_S)
+        until(lambda: self.hearth.running() == 1, "it runs", LIMIT_S)
         run("systemctl", "stop", UNIT)
         status, answer, record = call.result(LIMIT_S)
         self.assertEqual((status, answer, record["outcome"]), (200, "slept", "ok"))
@@ -112,7 +112,7 @@ class Life(unittest.TestCase):
     def test_a_killed_daemon_comes_back_and_bills_what_ran(self):
         restarts = int(show(UNIT, "NRestarts"))
         call = Background(self.hearth.call, "steady", "burn", seconds=1, sleep=600)
-        until(lambda: self.hearth.json("status")["sandboxes"]["running"] == 1, "it runs", LIMIT_S)
+        until(lambda: self.hearth.running() == 1, "it runs", LIMIT_S)
         time.sleep(6)  # a second of processor time, and some
         os.kill(self.hearth.pid(), 9)
         with self.assertRaises((OSError, http.client.HTTPException)):

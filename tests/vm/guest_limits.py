@@ -63,7 +63,7 @@ class Limits(unittest.TestCase):
     def test_one_that_runs_out_of_memory_touches_no_other(self):
         pid, kills = self.hearth.pid(), counter(UNIT_CGROUP / "memory.events", "oom_kill")
         neighbour = Background(self.hearth.call, "steady", "sleep", seconds=8)
-        until(lambda: self.hearth.json("status")["sandboxes"]["running"] == 1, "it runs", LIMIT_S)
+        until(lambda: self.hearth.running() == 1, "it runs", LIMIT_S)
         self.check(self.hearth.call("tight", "allocate"), 502, "out_of_memory")
         status, answer, record = neighbour.result(LIMIT_S)
         self.assertEqual((status, answer, record["outcome"]), (200, "slept", "ok"))

@@ -177,7 +177,7 @@ class Reads(unittest.TestCase):
         self.warm("slow-reader")
         cold()
         slow = Background(self.read_again, "slow-reader", do, OTHER, 2 * FILE_MB)
-        until(lambda: self.hearth.json("status")["sandboxes"]["running"] == 1, "it runs", LIMIT_S)
+        until(lambda: self.hearth.running() == 1, "it runs", LIMIT_S)
         time.sleep(1)
         seconds = self.read_again("neighbour", "buffered", OTHER)["seconds"]
         slow.result(LIMIT_S)

@@ -68,6 +68,10 @@ class Service(Instance):
             return path
         return None
 
+    def running(self):
+        """How many calls run. Not by the command line, which may have to be read from the disk."""
+        return json.loads(self.api("GET", "/v1/status")[2])["sandboxes"]["running"]
+
     def call(self, name, do, /, tenant="default", **event):
         """One call: (status, answer or error, record)."""
         status, headers, body = self.api(
