@@ -103,6 +103,13 @@ Finding hyperthreads(const Host& host) {
           "if tenants distrust each other"};
 }
 
+// Said on every host: the kernel has nothing against it, so there is nothing to mend.
+Finding shared_files() {
+  return ok("files that sandboxes share",
+            "locks on files of an image or a runtime, and how fast they are read, show in every "
+            "sandbox that has them; no kernel prevents it (see THREAT_MODEL.md)");
+}
+
 Finding swap(const Host& host) {
   std::string text = host.read("/proc/swaps").value_or("");
   if (text.find('\n') == std::string::npos) return ok("swap", "none");
@@ -135,7 +142,7 @@ Finding filter_compiler(const Host& host) {
 Findings check_isolation(const Host& host) {
   return {core_dumps(host),      ptrace(host),      hidden_processes(host),
           io_uring(host),        links(host),       same_page_merging(host),
-          vulnerabilities(host), hyperthreads(host)};
+          vulnerabilities(host), hyperthreads(host), shared_files()};
 }
 
 Findings check_timing(const Host& host) {

@@ -45,7 +45,8 @@ void Committer::submit(uint32_t slot) {
   finished_.push(slot);
   uint64_t submitted = submitted_.load(std::memory_order_relaxed) + 1;
   submitted_.store(submitted, std::memory_order_release);
-  bool many = submitted - committed_.load(std::memory_order_relaxed) >= table_.size() / 4;
+  uint64_t waiting = submitted - committed_.load(std::memory_order_relaxed);
+  bool many = waiting >= std::min<uint64_t>(kGroupMax, table_.size() / 4);
   // While the disk refuses, calls that end must not turn the back-off into a busy loop.
   if (healthy() && (many || durability_ == Durability::kHost)) bell_.ring();
 }
@@ -148,8 +149,8 @@ bool Committer::commit_group() {
   return true;
 }
 
-// Whoever answers a call goes first: a group takes milliseconds, and on a busy processor a call would
-// wait for all of them. Not while somebody waits for the commit, nor when it falls behind.
+// Whoever answers a call goes first: a group takes milliseconds, and on a busy processor a call
+// would wait for all of them. Not while somebody waits for the commit, nor when it falls behind.
 void Committer::let_others_run() const {
   bool urgent = durability_ == Durability::kHost || flush_wanted_ || stopping_;
   if (!urgent && waiting() < table_.size() / 8) ::sched_yield();

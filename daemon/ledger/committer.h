@@ -26,8 +26,8 @@ class Committer {
   ~Committer();  // one last attempt; what the disk refuses stays in the table for the next start
 
   // The loop thread. No system call, except to wake the thread: at once with kHost, where a caller
-  // waits for the commit, and else only when a quarter of the table waits; otherwise it comes by
-  // itself within kNapMax.
+  // waits for the commit, and else only when a whole group or a quarter of the table waits;
+  // otherwise it comes by itself within kNapMax.
   void submit(uint32_t slot);
   bool take_released(uint32_t* slot);              // a slot that is committed and free again
   int notify_fd() const { return notify_.get(); }  // kHost: readable when there are such

@@ -163,6 +163,13 @@ TEST_F(Doctor, SettingsThatWeakenIsolationAreNamed) {
   }
 }
 
+TEST_F(Doctor, WhatNoKernelDefendsIsSaid) {
+  const Finding shared = find(check_isolation(host()), "files that sandboxes share");
+  EXPECT_EQ(shared.level, Level::kOk);
+  EXPECT_NE(shared.found.find("locks"), std::string::npos);
+  EXPECT_NE(shared.found.find("THREAT_MODEL.md"), std::string::npos);
+}
+
 TEST_F(Doctor, SettingsThatCostTimeAreNamed) {
   for (const Finding& finding : check_timing(host())) EXPECT_EQ(finding.level, Level::kOk);
   write("/proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n");
