@@ -67,14 +67,14 @@ class CallMeta {
 
   #addHeader(name, value) {
     const { headers } = this;
+    const before = Object.hasOwn(headers, name) ? headers[name] : null;
+    const joined = before === null ? value : before + (name === 'cookie' ? '; ' : ',') + value;
     if (name === '__proto__') {
       Object.defineProperty(headers, name, {
-        value, enumerable: true, writable: true, configurable: true,
+        value: joined, enumerable: true, writable: true, configurable: true,
       });
-    } else if (Object.hasOwn(headers, name)) {
-      headers[name] += (name === 'cookie' ? '; ' : ',') + value;
     } else {
-      headers[name] = value;
+      headers[name] = joined;
     }
   }
 }

@@ -118,10 +118,11 @@ class WebTest(support.RuntimeTest):
         self.assertEqual((event["body"], event["isBase64Encoded"]), ("6f8=", True))
 
     def test_reads_old_clients_headers_as_latin_1(self):
-        headers = [("x-old", b"caf\xe9"), ("x-new", "café"), ("__proto__", "odd")]
+        headers = [("x-old", b"caf\xe9"), ("x-new", "café"), ("__proto__", "odd"),
+                   ("__proto__", "twice")]
         event = self.echo(b"", headers)
         self.assertEqual(
-            event["headers"], {"x-old": "café", "x-new": "café", "__proto__": "odd"}
+            event["headers"], {"x-old": "café", "x-new": "café", "__proto__": "odd,twice"}
         )
 
     def test_carries_six_mebibytes_of_bytes_both_ways(self):
