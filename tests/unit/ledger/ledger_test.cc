@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "daemon/ledger/timestamp.h"
 #include "sandbox/sys/error.h"
@@ -63,6 +64,19 @@ TEST_F(LedgerTest, TakesTheSlotThatWasUsedLast) {
     ASSERT_EQ(slot, first) << "every other slot stays untouched, and its page with it";
     ledger.finish(slot);
   }
+}
+
+TEST_F(LedgerTest, AWholeGroupWakesTheThreadFromALongNap) {
+  Ledger::Options roomy = options();
+  roomy.slots = 32768;
+  Ledger ledger(roomy);
+  ledger.start();
+  // When nothing comes it naps for 50, 100, 200, 400 and 800 ms, and then a second each time.
+  std::this_thread::sleep_for(std::chrono::milliseconds(1650));
+  for (int i = 0; i < 3000; i++) ledger.finish(ledger.claim(a_record()));
+  auto begin = std::chrono::steady_clock::now();
+  while (ledger.slots_waiting() > 1000) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(600));
 }
 
 TEST_F(LedgerTest, LeavesNoRecordOfADroppedCall) {
