@@ -40,7 +40,7 @@ class WebTest(support.RuntimeTest):
             self._text,
         ]
         event = self.echo(
-            "naïve".encode(), headers, query="a=1&b=x%20y&a=2&empty=", method="PUT"
+            "naïve".encode(), headers, query="a=1&b=x%20y&a=2&empty=&plus=x+y", method="PUT"
         )
         context = event.pop("requestContext")
         self.assertEqual(
@@ -49,7 +49,7 @@ class WebTest(support.RuntimeTest):
                 "version": "2.0",
                 "routeKey": "$default",
                 "rawPath": "/echo",
-                "rawQueryString": "a=1&b=x%20y&a=2&empty=",
+                "rawQueryString": "a=1&b=x%20y&a=2&empty=&plus=x+y",
                 "cookies": ["k1=v1", "k2=v2", "k3=v3"],
                 "headers": {
                     "host": "fn.example.org",
@@ -58,7 +58,7 @@ class WebTest(support.RuntimeTest):
                     "cookie": "k1=v1; k2=v2; k3=v3",
                     "content-type": "text/plain; charset=utf-8",
                 },
-                "queryStringParameters": {"a": "1,2", "b": "x y", "empty": ""},
+                "queryStringParameters": {"a": "1,2", "b": "x y", "empty": "", "plus": "x y"},
                 "body": "naïve",
                 "isBase64Encoded": False,
             },
