@@ -117,10 +117,14 @@ class Ground:
 
 
 def optimised_build():
-    """Builds Hearth as it is shipped, unless HEARTH_STAGE names an installation; the build's folder
-    has the floors. Returns both folders."""
+    """Builds Hearth as it is shipped, unless HEARTH_STAGE names an installation and
+    HEARTH_BENCH_BUILD its build, which has the floors. Returns both folders."""
     stage, build = os.environ.get("HEARTH_STAGE"), os.environ.get("HEARTH_BENCH_BUILD")
     root = HERE.parents[1]
+    if bool(stage) != bool(build):
+        sys.exit("HEARTH_STAGE and HEARTH_BENCH_BUILD go together: of one alone, the figures would "
+                 f"name a build that they are not of (HEARTH_STAGE={stage or ''}, "
+                 f"HEARTH_BENCH_BUILD={build or ''}); set both, or neither to build as shipped")
     if not stage:
         subprocess.run(["bash", "-c", ". tests/support/prepare.sh; build_bench"], cwd=root,
                        check=True, stdout=sys.stderr)
