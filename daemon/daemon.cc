@@ -203,15 +203,6 @@ class Daemon {
   }
 
   Task<void> drain() {
-    server_.begin_drain();
-    // Who connected before this has asked, or is about to; later ones wait in the listening socket,
-    // if it is systemd's, for the next hearthd.
-    for (auto waited = kPeriod; server_.expects_requests() && waited <= kArrivalMax;
-         waited += kPeriod)
-      co_await loop::Sleep(loop_, kPeriod);
-    services_.draining = true;
-    server_.close_idle();
-    fleet_.drain();
     auto limit = std::chrono::milliseconds(config_.drain_ms_max);
     bool done = (co_await loop::with_deadline(loop_, all_finished(), limit)).has_value();
     if (!done)
@@ -223,7 +214,18 @@ class Daemon {
     finish(EXIT_SUCCESS);
   }
 
+  // Who connected before this has asked, or is about to, and gets what he asked for: also a call
+  // that waits for a sandbox. Later ones wait in the listening socket, if it is systemd's, for the
+  // next hearthd.
   Task<void> all_finished() {
+    server_.begin_drain();
+    for (auto waited = kPeriod; server_.receives() || fleet_.counts().waiting > 0 ||
+                                (server_.expects_requests() && waited <= kArrivalMax);
+         waited += kPeriod)
+      co_await loop::Sleep(loop_, kPeriod);
+    services_.draining = true;
+    server_.close_idle();
+    fleet_.drain();
     co_await server_.drained();
     co_await fleet_.drained();
   }

@@ -35,6 +35,8 @@ class Connection {
   bool idle() const { return waiting_for_ == Wait::kIdle; }
   // Idle, but a request is on its way: one was sent and not read yet, or the client has just come.
   bool expects_request() const;
+  // A part of a request is here. Its time limits see to it that the rest comes, or is refused.
+  bool receives() const { return waiting_for_ == Wait::kHead || waiting_for_ == Wait::kBody; }
   void doom();  // destroys it from the loop, not from here
 
  private:

@@ -78,6 +78,31 @@ class Stopping(Case):
         record = json.loads(hearth.api("GET", "/v1/calls/" + headers["hearth-call-id"])[2])
         self.assertEqual(record["outcome"], "ok")
 
+    def test_sigterm_serves_what_waits_for_a_sandbox_and_what_has_partly_arrived(self):
+        hearth = self.instance()
+        hearth.python("slow", SLOW.replace("VERSION", "one"),
+                      SECTION.replace("[http]", "concurrency_max = 1\n[http]"))
+        first = self.begin(hearth, 2)
+        second = Background(hearth.http, "GET", "/fn/default/slow?s=0")
+        until(lambda: hearth.json("status")["functions"][0]["waiting"] == 1, "one call waits")
+        with socket.create_connection(("127.0.0.1", hearth.port)) as client:
+            client.settimeout(60)
+            client.sendall(b"POST /fn/default/slow?s=0 HTTP/1.1\r\nHost: h\r\n"
+                           b"Content-Length: 2\r\n\r\n1")
+            time.sleep(0.2)
+            hearth.process.send_signal(signal.SIGTERM)
+            until(lambda: "calls in flight finish" in hearth.log(), "it drains")
+            time.sleep(1.5)  # longer than who is silent may stay
+            client.sendall(b"2")
+            self.assertRegex(client.recv(1000), rb"^HTTP/1.1 200 ")
+        for call in (first, second):
+            self.assertEqual(call.result()[0], 200)
+        self.assertEqual(hearth.process.wait(30), 0)
+        hearth.process = None
+        hearth.start()
+        self.assertEqual([record["outcome"] for record in hearth.calls(function="slow")],
+                         ["ok"] * 3)
+
     def test_a_second_sigterm_kills_what_runs(self):
         hearth = self.instance()
         self.slow(hearth)
