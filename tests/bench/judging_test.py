@@ -77,6 +77,11 @@ class Comparing(unittest.TestCase):
         after = judged(RATE, [0.6] * 5)
         self.assertEqual(([], ["rate"]), compare.worse({"rate": before}, {"rate": after}))
 
+    def test_figures_of_another_machine_are_not_compared(self):
+        here = {"processor": "AMD EPYC", "cores": 2, "limits": "strict", "kernel": "6.1"}
+        self.assertEqual([], compare.differences(here, {**here, "kernel": "6.18"}))
+        self.assertEqual(["cores: 2, now 4"], compare.differences(here, {**here, "cores": 4}))
+
     def test_a_figure_that_could_not_be_measured_is_worse(self):
         gone = measure.failed(RATE, "it broke")
         self.assertEqual((["rate"], []), compare.worse({"rate": judged(RATE, [0.8] * 5)},
