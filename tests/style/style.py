@@ -232,8 +232,31 @@ def source_files(root):
                     yield path
 
 
+def quoted_in_tables(root, name):
+    """(line, word in backquotes) of the third column of a document's tables."""
+    with open(os.path.join(root, name), encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            cells = line.split(" | ")
+            if line.startswith("| ") and len(cells) == 3:
+                yield from ((number, word) for word in re.findall(r"`([^`]+)`", cells[2]))
+
+
+def check_documents(root):
+    """A control's test is there, and the operator's list names what doctor looks at."""
+    for line, test in quoted_in_tables(root, "THREAT_MODEL.md"):
+        if "/" in test and not test.startswith("./") and not os.path.exists(
+                os.path.join(root, "tests", test)):
+            yield Problem("THREAT_MODEL.md", line, "no such test", f"tests/{test}")
+    doctor = os.path.join(root, "cli/doctor")
+    said = "".join(open(os.path.join(doctor, name), encoding="utf-8").read()
+                   for name in sorted(os.listdir(doctor)))
+    for line, check in quoted_in_tables(root, "SECURITY.md"):
+        if f'"{check.removesuffix("…").rstrip()}' not in said:
+            yield Problem("SECURITY.md", line, "no such check", f"hearth doctor has no '{check}'")
+
+
 def main(root):
-    problems, files = [], 0
+    problems, files = [*check_documents(root)], 0
     for path in source_files(root):
         with open(os.path.join(root, path), encoding="utf-8") as file:
             problems += check_file(path, file.read())
