@@ -4,6 +4,7 @@
 
 import os
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -98,6 +99,21 @@ class Style(unittest.TestCase):
 
     def test_vague_names_are_found(self):
         self.assertEqual(rules("pool/a.h", SPDX + "class PoolManager {\n};\n"), [(2, "vague name")])
+
+
+    def test_the_documents_name_what_is_there(self):
+        with tempfile.TemporaryDirectory() as root:
+            for folder in ("cli/doctor", "tests/vm"):
+                os.makedirs(os.path.join(root, folder))
+            for path, text in (
+                    ("cli/doctor/a.cc", 'ok("swap", "off")'), ("tests/vm/a.py", ""),
+                    ("THREAT_MODEL.md", "| a | b | `vm/a.py`, `vm/b.py`, `./check`; `see` |\n"),
+                    ("SECURITY.md", "| a | `x` | `swap`, `clock`, `sw …` |\n")):
+                with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                    file.write(text)
+            found = [(each.path, each.message) for each in style.check_documents(root)]
+        self.assertEqual(found, [("THREAT_MODEL.md", "tests/vm/b.py"),
+                                 ("SECURITY.md", "hearth doctor has no 'clock'")])
 
 
 if __name__ == "__main__":
