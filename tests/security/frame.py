@@ -55,6 +55,10 @@ def of_script(text):
 
 def compiled(source, inside):
     """The native attempts: a program that serves calls, or one that makes a single attempt."""
+    side = "inside" if inside else "outside"
+    made = FOLDER / f"{pathlib.Path(source).stem}-{side}"
+    if made.exists():  # where there is no compiler
+        return made
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hearth-attacks-"))
     unittest.addModuleCleanup(shutil.rmtree, folder)
     flags = [f"-I{STAGE}/include/hearth", *(["-DINSIDE"] if inside else [])]
@@ -66,11 +70,12 @@ def compiled(source, inside):
 class Attacks(unittest.TestCase):
     """A hearthd with the attempts deployed; `tenant` other has the same."""
 
+    installation = Instance
     native = False
 
     @classmethod
     def setUpClass(cls):
-        cls.hearth = Instance()
+        cls.hearth = cls.installation()
         cls.addClassCleanup(cls.hearth.close)
         cls.hearth.start()
         cls.start_outside()
@@ -137,7 +142,7 @@ class Attacks(unittest.TestCase):
 
     def fill(self, given):
         """The arguments with what only a running instance knows in place."""
-        known = {"{daemon}": self.hearth.process.pid, "{port}": self.hearth.port}
+        known = {"{daemon}": self.hearth.pid(), "{port}": self.hearth.port}
 
         def filled(each):
             if isinstance(each, list):
@@ -145,7 +150,7 @@ class Attacks(unittest.TestCase):
             if not isinstance(each, str) or each in known:
                 return known.get(each, each) if isinstance(each, str) else each
             return each.replace("{home}", str(self.hearth.home)).replace(
-                "{daemon}", str(self.hearth.process.pid))
+                "{daemon}", str(self.hearth.pid()))
 
         return [filled(each) for each in given]
 

@@ -118,6 +118,9 @@ class Instance:
             time.sleep(0.02)
         raise RuntimeError(f"hearthd was not ready in {START_LIMIT_S} s:\n{self.log()}")
 
+    def pid(self):
+        return self.process.pid
+
     def stop(self, number=signal.SIGTERM, limit_s=30):
         """Sends the signal and waits; returns the exit status."""
         if self.process is None:

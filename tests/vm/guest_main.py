@@ -8,7 +8,7 @@ import traceback
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parents[1])]
 # In this order: the first shows that a call works at all, the last stops the service for good.
 FILES = [
     "guest_first",
@@ -18,6 +18,7 @@ FILES = [
     "guest_tree",
     "guest_host",
     "guest_hardening",
+    "guest_attacks",
     "guest_life",
 ]
 REPORT = "/dev/ttyS1"

@@ -36,18 +36,25 @@ def cache_folder():
     return pathlib.Path(home) / "hearth" / "vm"
 
 
+def recipe():
+    return [*BASE, f"--include={','.join(packages())}", SUITE]
+
+
+def archive_path():
+    key = hashlib.sha256("\0".join(recipe()).encode()).hexdigest()[:16]
+    return cache_folder() / f"base-{key}.tar"
+
+
 def base_archive():
     """The archive of the base system; made when its recipe or its packages changed."""
-    recipe = [*BASE, f"--include={','.join(packages())}", SUITE]
-    key = hashlib.sha256("\0".join(recipe).encode()).hexdigest()[:16]
-    folder = cache_folder()
-    archive = folder / f"base-{key}.tar"
+    archive = archive_path()
     if archive.exists():
         return archive
+    folder = archive.parent
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"unfinished-{os.getpid()}.tar"
     try:
-        subprocess.run([*recipe, unfinished], check=True, stdin=subprocess.DEVNULL)
+        subprocess.run([*recipe(), unfinished], check=True, stdin=subprocess.DEVNULL)
         for old in folder.glob("base-*.tar"):
             old.unlink()
         unfinished.rename(archive)
@@ -68,6 +75,13 @@ def is_sanitized(build):
     return any(each["name"] == "b_sanitize" and each["value"] != "none" for each in options)
 
 
+def compile_attacks(folder, headers):
+    """The guest has no compiler. The names are those that tests/security/frame.py looks for."""
+    for side, flags in (("outside", []), ("inside", [f"-I{headers}", "-DINSIDE"])):
+        subprocess.run(["gcc", "-D_GNU_SOURCE", "-O1", "-static", *flags, folder / "attacks.c",
+                        "-o", folder / f"attacks-{side}"], check=True)
+
+
 def install(root, build):
     """Hearth by `meson install`, as README.md tells, and the tests that run inside."""
     subprocess.run(
@@ -75,8 +89,9 @@ def install(root, build):
         check=True,
         env=dict(os.environ, DESTDIR=str(root)),
     )
-    for folder in ("support", "vm"):
+    for folder in ("support", "security", "vm"):
         shutil.copytree(SOURCE / "tests" / folder, root / "opt/hearth/tests" / folder)
+    compile_attacks(root / "opt/hearth/tests/security/probes", root / "usr/include/hearth")
     (root / "opt/hearth/tests/vm/only").write_text(os.environ.get("VM_ONLY", ""))
     units = root / "etc/systemd/system"
     shutil.copy(HERE / "hearth-test.service", units)
