@@ -83,17 +83,20 @@ static int find_umask(const char *w) {
   return (void)w, found(now == 027);
 }
 
-static int leave_limit(const char *w) {
-  struct rlimit stack;
-  getrlimit(RLIMIT_STACK, &stack);
-  stack.rlim_cur = 4 << 20;
-  return (void)w, done(setrlimit(RLIMIT_STACK, &stack));
+static int lower(int which, rlim_t to) { return done(setrlimit(which, &(struct rlimit){to, to})); }
+static int find_lowered(int which, rlim_t to) {
+  struct rlimit now;
+  return getrlimit(which, &now) < 0 ? errno : found(now.rlim_cur == to || now.rlim_max == to);
 }
-static int find_limit(const char *w) {
-  struct rlimit stack;
-  getrlimit(RLIMIT_STACK, &stack);
-  return (void)w, found(stack.rlim_cur == 4 << 20);
-}
+#define LIMIT(name, which, to)                                                           \
+  static int leave_##name(const char *w) { return (void)w, lower(RLIMIT_##which, to); }  \
+  static int find_##name(const char *w) { return (void)w, find_lowered(RLIMIT_##which, to); }
+LIMIT(limit_on_memory, AS, 1L << 40)            LIMIT(limit_on_data, DATA, 1L << 40)
+LIMIT(limit_on_locked_memory, MEMLOCK, 1 << 15) LIMIT(limit_on_locks, LOCKS, 1000)
+LIMIT(limit_on_open_files, NOFILE, 512)         LIMIT(limit_on_signals, SIGPENDING, 512)
+LIMIT(limit_on_processes, NPROC, 32)            LIMIT(limit_on_processor_time, CPU, 5000)
+LIMIT(limit_on_real_time, RTTIME, 1L << 40)     LIMIT(limit_on_resident_memory, RSS, 1L << 40)
+LIMIT(limit_on_size_of_files, FSIZE, 1 << 29)   LIMIT(limit_on_stack, STACK, 4 << 20)
 
 static int block(int number) {
   sigset_t set;
@@ -348,13 +351,16 @@ static const struct {
   int (*leave)(const char *), (*find)(const char *);
 } ways[] = {
     WAY(file_in_tmp),       WAY(file_in_shm),      WAY(environment),    WAY(working_folder),
-    WAY(umask),             WAY(limit),            WAY(signal_mask),    WAY(pending_signal),
+    WAY(umask),             WAY(port),             WAY(signal_mask),    WAY(pending_signal),
     WAY(signal_handler),    WAY(memory),           WAY(descriptor),     WAY(timer),
     WAY(posix_timer),       WAY(thread),           WAY(process),        WAY(lock_on_its_code),
     WAY(priority),          WAY(name),             WAY(personality),    WAY(timer_slack),
     WAY(size_of_a_pipe),    WAY(shared_memory_ids), WAY(semaphores),    WAY(messages),
     WAY(queue),             WAY(key),              WAY(abstract_socket), WAY(socket_in_tmp),
-    WAY(port),
+    WAY(limit_on_memory), WAY(limit_on_data), WAY(limit_on_locked_memory), WAY(limit_on_locks),
+    WAY(limit_on_open_files), WAY(limit_on_signals),
+    WAY(limit_on_processes), WAY(limit_on_processor_time), WAY(limit_on_real_time),
+    WAY(limit_on_resident_memory), WAY(limit_on_size_of_files), WAY(limit_on_stack),
 };
 
 // To leave is to find it too, as long as this call runs.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one call of a nodejs function might leave for the next: carry.py where Node.js has a way.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -103,6 +103,11 @@ const ways = {
   priority: {
     leave: () => os.setPriority(0, 3),
     find: () => found(os.getPriority(0) === 3),
+  },
+  limit_on_open_files: {
+    // Node.js has no call for it; a child may limit its parent.
+    leave: () => spawnSync('prlimit', ['--pid', process.pid, '--nofile=512:512']),
+    find: () => found(/^Max open files +512 +512 /m.test(fs.readFileSync('/proc/self/limits'))),
   },
   name_of_the_process: {
     leave: (word) => { process.title = word; },

@@ -47,13 +47,24 @@ def find_umask(word):
     return found(now == 0o027)
 
 
-def leave_limit(word):
-    resource.setrlimit(resource.RLIMIT_STACK, (4 << 20, resource.getrlimit(
-        resource.RLIMIT_STACK)[1]))
+# What a process may lower, for good: to what differs, and is enough to serve on. The others are 0.
+LIMITS = {"memory": (resource.RLIMIT_AS, 1 << 40), "data": (resource.RLIMIT_DATA, 1 << 40),
+          "locked_memory": (resource.RLIMIT_MEMLOCK, 1 << 15), "locks": (10, 1000),
+          "open_files": (resource.RLIMIT_NOFILE, 512),
+          "signals": (resource.RLIMIT_SIGPENDING, 512),
+          "processes": (resource.RLIMIT_NPROC, 32), "processor_time": (resource.RLIMIT_CPU, 5000),
+          "real_time": (resource.RLIMIT_RTTIME, 1 << 40),
+          "resident_memory": (resource.RLIMIT_RSS, 1 << 40),
+          "size_of_files": (resource.RLIMIT_FSIZE, 1 << 29),
+          "stack": (resource.RLIMIT_STACK, 4 << 20)}
 
 
-def find_limit(word):
-    return found(resource.getrlimit(resource.RLIMIT_STACK)[0] == 4 << 20)
+def lower(which, value):
+    resource.setrlimit(which, (value, value))
+
+
+def find_lowered(which, value):
+    return found(value in resource.getrlimit(which))
 
 
 def leave_signal_mask(word):
@@ -349,6 +360,9 @@ SHARED = ("file_in_tmp", "file_in_shared_memory", "system_v_memory", "system_v_s
 for name in SHARED:
     for what in ("leave_", "find_"):
         globals()[what + name] = getattr(channels, what + name)
+for name, limit in LIMITS.items():
+    globals()["leave_limit_on_" + name] = lambda _, limit=limit: lower(*limit)
+    globals()["find_limit_on_" + name] = lambda _, limit=limit: find_lowered(*limit)
 CARRIERS = sorted(name[6:] for name in list(globals())
                   if name.startswith("leave_") and name != "leave_file")
 
