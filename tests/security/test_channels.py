@@ -2,6 +2,7 @@
 """Channels between sandboxes that run at the same time: a word that one leaves, another seeks."""
 
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -9,10 +10,15 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import unittest
 
 from tests.security.frame import FOLDER, LIMITS, Attacks
+from tests.support.instance import STAGE
 from tests.support.waiting import until
+
+sys.path.insert(0, str(FOLDER))
+import page_cache
 
 WORD = f"hearth-word-{os.getpid()}"
 # How looking for the word ends inside. Leaving it is mostly refused already.
@@ -29,7 +35,9 @@ RELATIONS = {"another_tenant": ("other", "probe"), "another_function": ("default
              "another_sandbox_of_the_function": ("default", "holder")}
 
 
-class Concurrent(Attacks):
+class Held(Attacks):
+    """The word is left outside, and in a sandbox, by calls that stay."""
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -62,7 +70,7 @@ class Concurrent(Attacks):
     @classmethod
     def hold_inside(cls):
         """A call that stays until its client goes away."""
-        client = http.client.HTTPConnection("localhost")
+        cls.client = client = http.client.HTTPConnection("localhost")
         client.sock = socket.socket(socket.AF_UNIX)
         client.sock.connect(str(cls.hearth.run / "hearth.sock"))
         cls.addClassCleanup(client.close)
@@ -78,14 +86,18 @@ class Concurrent(Attacks):
                     return True
         return False
 
-    def seek(self, channel, relation):
+    def seek(self, channel, tenant, function):
         found = self.outside(f"channels.find_{channel}", WORD)
         self.assertTrue(found.worked, f"the channel does not work outside: {found.detail}")
-        self.assertTrue(self.is_held())
-        tenant, function = RELATIONS[relation]
         found = self.inside(f"channels.find_{channel}", WORD, function=function, tenant=tenant)
         self.assertFalse(found.worked, f"the word came through: {found.detail}")
         self.assertRegex(found.detail, f"^(?:{ENDS[channel]})")
+
+
+class Concurrent(Held):
+    def seek_held(self, channel, relation):
+        self.assertTrue(self.is_held())
+        self.seek(channel, *RELATIONS[relation])
 
     def locked(self, kind, which, relation):
         tenant, function = RELATIONS[relation]
@@ -107,12 +119,55 @@ KNOWN = {"another_tenant": {"program": True, "runtime": True, "code": False},
          "another_function": {"program": True, "runtime": True, "code": False},
          "another_sandbox_of_the_function": {"program": True, "runtime": True, "code": True}}
 
+
+READERS = (("other", "probe"), ("default", "probe"), ("default", "writer"))
+
+
+class PageCache(Attacks):
+    """What one writes into files that all sandboxes map, others read; so does the host."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.hearth.cli("tenant", "create", "other")
+        cls.deploy("probe", LIMITS, tenant="other")
+        # Each of its calls is in another sandbox.
+        cls.deploy("writer", f'reuse = "never"\n{LIMITS}')
+        cls.own = cls.hearth.home / "own"
+        cls.clean = cls.of_the_host()
+
+    @classmethod
+    def of_the_host(cls):
+        bootstrap = sorted(STAGE.glob("**/runtimes/python/bootstrap.py"))
+        code = sorted(cls.hearth.state.glob("bundles/*/host.py"))
+        files = [*bootstrap, *code, pathlib.Path(page_cache.SHARED_FILES["program"])]
+        assert len(bootstrap) == 1 and code, files
+        return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    def check(self, way):
+        self.own.write_text("# out of the test\n" * 1000)
+        twin = self.outside("page_cache.write_own", way, str(self.own))
+        self.assertEqual(twin.worked, way in page_cache.WORKING, twin.detail)
+        self.assertRegex(twin.detail, f"^(?:changed|{page_cache.PRIVATE})$")
+        found = self.inside("page_cache.write_shared", way, function="writer")
+        self.assertFalse(found.worked, f"a file is changed: {found.detail}")
+        self.assertRegex(found.detail, page_cache.pattern(way))
+        self.assertEqual(self.of_the_host(), self.clean)
+        read = {self.inside("page_cache.digests", function=function, tenant=tenant)
+                for tenant, function in READERS}
+        self.assertEqual(len(read), 1, read)
+        self.assertLessEqual(set(read.pop().detail.split(",")), set(self.clean.values()))
+
+
 def add_tests():
-    for relation in RELATIONS:
-        for channel in ENDS:
-            name = f"test_{relation}_finds_no_{channel}"
-            setattr(Concurrent, name, lambda self, channel=channel, relation=relation:
-                    self.seek(channel, relation))
+    for channel in ENDS:
+        for relation in RELATIONS:
+            setattr(Concurrent, f"test_{relation}_finds_no_{channel}",
+                    lambda self, channel=channel, relation=relation:
+                    self.seek_held(channel, relation))
+    for way in page_cache.WAYS:
+        setattr(PageCache, f"test_nobody_reads_what_is_written_{way}",
+                lambda self, way=way: self.check(way))
 
 
 add_tests()

@@ -12,6 +12,7 @@ from tests.security.frame import FOLDER, LIMITS, PLACES, Attacks, Verdict, compi
 
 sys.path.insert(0, str(FOLDER))
 import carry
+import page_cache
 
 MODES = ("sandbox", "never", "process")
 # No call may do it, in any mode; outside it works.
@@ -65,6 +66,15 @@ class Python(NextCall):
         if way == "key":
             self.outside("channels.remove_key", word)
         return twin
+
+    def check_write(self, mode, way):
+        """Into files that all sandboxes share: test_channels.py has the twins."""
+        before = self.inside("page_cache.digests", function=mode)
+        found = self.inside("page_cache.write_shared", way, function=mode)
+        self.assertFalse(found.worked, f"a file is changed: {found.detail}")
+        self.assertRegex(found.detail, page_cache.pattern(way))
+        self.assertTrue(before.worked)
+        self.assertEqual(self.inside("page_cache.digests", function=mode), before)
 
     def test_loopbacks_counters_carry_within_a_sandbox_as_the_threat_model_says(self):
         counted = {}
@@ -128,6 +138,14 @@ def add(case, ways):
                     lambda self, mode=mode, way=way: self.check(mode, way))
 
 
+def add_writes():
+    for mode in MODES:
+        for way in page_cache.WAYS:
+            setattr(Python, f"test_with_{mode}_the_next_call_reads_nothing_written_{way}",
+                    lambda self, mode=mode, way=way: self.check_write(mode, way))
+
+
+add_writes()
 add(Python, carry.CARRIERS)
 add(Native, WAYS)
 add(Exec, WAYS)
