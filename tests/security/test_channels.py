@@ -2,6 +2,7 @@
 """Channels between sandboxes that run at the same time: a word that one leaves, another seeks."""
 
 import contextlib
+import functools
 import hashlib
 import http.client
 import json
@@ -14,7 +15,7 @@ import sys
 import unittest
 
 from tests.security.frame import FOLDER, LIMITS, Attacks
-from tests.support.instance import STAGE
+from tests.support.instance import STAGE, Instance
 from tests.support.waiting import until
 
 sys.path.insert(0, str(FOLDER))
@@ -120,6 +121,39 @@ KNOWN = {"another_tenant": {"program": True, "runtime": True, "code": False},
          "another_sandbox_of_the_function": {"program": True, "runtime": True, "code": True}}
 
 
+class SameIds(Held):
+    """One block of ids for the whole host: who comes next is, for the host, the same user."""
+
+    installation = functools.partial(
+        Instance, "[pool]\nsandboxes_max = 1\ngeneric_max = 0\n[sandbox]\nsubid_blocks = 1\n")
+
+    @classmethod
+    def hold_inside(cls):
+        super().hold_inside()
+        before = cls.users("default")
+        cls.client.close()
+        until(lambda: not cls.hearth.sandbox_pids(), "the sandbox is gone")
+        event = {"attempt": "channels.find_process", "with": [WORD]}
+        cls.hearth.invoke("probe", json.dumps(event).encode(), tenant="other")
+        after = cls.users("other")
+        assert before and after == before, (before, after)
+
+    @classmethod
+    def users(cls, tenant):
+        """Who the processes of its sandboxes are for the host."""
+        groups = [path for path in cls.hearth.cgroups() if f"/tenants/{tenant}/" in f"{path}/"]
+        pids = [pid for path in groups for pid in (path / "cgroup.procs").read_text().split()]
+        told = [pathlib.Path(f"/proc/{pid}/status").read_text() for pid in pids]
+        return {line for text in told for line in text.splitlines() if line.startswith("Uid:")}
+
+    def test_the_next_tenant_finds_no_lock(self):
+        for kind in ("lock", "record_lock"):
+            for which in ("program", "runtime", "code"):
+                with self.subTest(kind, which=which):
+                    self.assertFalse(self.inside(f"channels.find_{kind}", WORD, which,
+                                                 tenant="other").worked)
+
+
 READERS = (("other", "probe"), ("default", "probe"), ("default", "writer"))
 
 
@@ -165,6 +199,8 @@ def add_tests():
             setattr(Concurrent, f"test_{relation}_finds_no_{channel}",
                     lambda self, channel=channel, relation=relation:
                     self.seek_held(channel, relation))
+        setattr(SameIds, f"test_the_next_tenant_finds_no_{channel}",
+                lambda self, channel=channel: self.seek(channel, "other", "probe"))
     for way in page_cache.WAYS:
         setattr(PageCache, f"test_nobody_reads_what_is_written_{way}",
                 lambda self, way=way: self.check(way))
