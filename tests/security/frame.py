@@ -25,6 +25,8 @@ ISOLATED = ["unshare", "--mount", "--uts", "--ipc", "--net"]
 PLACES = {
     "host": [],
     "scratch": [*ISOLATED, "--pid", "--fork", "--mount-proc"],
+    "below an init": [*ISOLATED, "--pid", "--fork", "--mount-proc", "sh", "-c",
+                      '"$0" "$@"; exit $?'],
     "own folders": [*ISOLATED, "sh", "-c", "mount -t tmpfs none /tmp; mount -t tmpfs none /dev/shm;"
                     ' exec "$0" "$@"'],
     "metadata server": [*ISOLATED, "sh", "-c", "ip link set lo up; ip addr add 169.254.169.254/32"
@@ -34,7 +36,7 @@ PLACES = {
 
 class Promise(typing.NamedTuple):
     name: str
-    attempt: str  # module.function of probes/, a name in attacks.c, or a script
+    attempt: str  # module.function of probes/, a name in attacks.c or neighbours.mjs, a script
     ends: str  # a pattern of how it ends inside: the error, or what the attempt got instead
     given: tuple = ()  # arguments, the same on both sides; `{home}` is the instance's folder
     twin: tuple | None = None  # arguments outside, where they differ
@@ -105,8 +107,8 @@ class Attacks(unittest.TestCase):
         return status, answer
 
     def inside(self, attempt, *given, by="python", function=None, tenant="default"):
-        if by == "python":
-            function = function or "probe"
+        if by in ("python", "nodejs"):
+            function = function or {"python": "probe", "nodejs": "node"}[by]
             body = json.dumps({"attempt": attempt, "with": given})
         else:
             function = function or {"exec": "shell", "native": "native"}[by]
@@ -128,6 +130,8 @@ class Attacks(unittest.TestCase):
             command = ["/usr/bin/python3", "/proc/self/cwd/verdict.py", attempt, json.dumps(given)]
         elif by == "native":
             command = [self.program, attempt, *map(str, given)]
+        elif by == "nodejs":
+            command = ["node", FOLDER / "neighbours.mjs", attempt]
         else:
             command = ["sh", "-c", SHELL]
         done = subprocess.run([*PLACES[place], *command], cwd=FOLDER, capture_output=True,

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks of a call on what serves every call of its sandbox: init, the zygote, their sockets."""
 
+import contextlib
+import functools
+import pathlib
 import signal
 import unittest
 
-from tests.security.frame import LIMITS, MODULES, Attacks, Promise, promises
+from tests.security.frame import FOLDER, LIMITS, MODULES, Attacks, Promise, promises
+from tests.support.instance import Instance
 
 INIT, ZYGOTE, CHILD = 1, 2, 0
 KILL, STOP, USER = signal.SIGKILL, signal.SIGSTOP, signal.SIGUSR1
@@ -60,6 +64,96 @@ class Processes(Attacks):
         """Whatever was tried, the same sandbox serves on."""
         found = self.inside("neighbours.orphans", 0)
         self.assertEqual(found, (True, "0"))
+
+
+def on_init(by, who, rows):
+    """Attempts of a runtime without a zygote, whose filter is another one."""
+    return [Promise(f"{who}_cannot_{name}", attempt, ends, by=by, place="below an init", **more)
+            for name, (attempt, ends, more) in rows.items()]
+
+
+def refused(attempt, **more):
+    return attempt, "EPERM", more
+
+
+def hidden(attempt):
+    return attempt, "ENOENT", {}
+
+
+def script_refused(attempt):
+    return attempt, ".*(?:Operation not permitted|Permission denied)", {}
+
+
+def script_sees_nothing(attempt):
+    return attempt, ".*No such file", {}
+
+
+@promises(
+    *on_init("native", "a_program", {
+        "kill_init": refused("kill_init"),
+        "stop_init": refused("stop_init"),
+        "signal_a_thread_of_init": refused("signal_thread_of_init"),
+        "signal_init_by_a_handle": refused("signal_init_by_handle"),
+        "signal_init_by_its_channel": refused("signal_init_by_channel", lacks="ENOPROTOOPT"),
+        "trace_init": refused("trace_init"),
+        "slow_down_init": refused("slow_down_init"),
+        "take_a_descriptor_of_init": refused("take_descriptor_of_init"),
+        "read_the_memory_of_init": refused("read_memory_of_init"),
+        "write_the_memory_of_init": refused("write_memory_of_init"),
+        "open_the_memory_of_init": hidden("open_mem_of_init"),
+        "see_the_map_of_init": hidden("open_maps_of_init"),
+        "open_the_program_of_init": hidden("open_exe_of_init"),
+        "see_descriptors_of_init": hidden("open_fd_of_init"),
+        "enter_the_root_of_init": hidden("open_root_of_init"),
+        "see_the_environment_of_init": hidden("open_environ_of_init")}),
+    *on_init("exec", "a_script", {
+        "kill_init": script_refused("kill -9 1"),
+        "stop_init": script_refused("kill -STOP 1"),
+        "slow_down_init": script_refused("renice -n 19 -p 1"),
+        "limit_init": script_refused("prlimit --pid 1 --nofile=64:64"),
+        "open_the_memory_of_init": script_sees_nothing(": </proc/1/mem"),
+        "see_the_map_of_init": script_sees_nothing("cat /proc/1/maps"),
+        "open_the_program_of_init": script_sees_nothing("cat /proc/1/exe >/dev/null"),
+        "see_descriptors_of_init": script_sees_nothing("ls /proc/1/fd"),
+        "enter_the_root_of_init": script_sees_nothing("ls /proc/1/root/"),
+        "see_the_environment_of_init": script_sees_nothing("cat /proc/1/environ")}),
+    *on_init("nodejs", "node", {
+        "kill_init": refused("kill"),
+        "stop_init": refused("stop"),
+        "debug_init": refused("debug"),
+        "slow_down_init": refused("slow_down"),
+        "open_the_memory_of_init": hidden("open_memory"),
+        "see_the_map_of_init": hidden("see_maps"),
+        "see_the_program_of_init": hidden("see_program"),
+        "see_descriptors_of_init": hidden("see_descriptors"),
+        "enter_the_root_of_init": hidden("enter_root"),
+        "see_the_environment_of_init": hidden("see_environment")}),
+)
+class Servers(Attacks):
+    native = True
+    installation = functools.partial(Instance, "[pool]\nidle_s_min = 600\n")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        files = {"neighbours.mjs": (FOLDER / "neighbours.mjs").read_text(encoding="utf-8")}
+        cls.hearth.function("node", "nodejs", "neighbours.handle", files,
+                            LIMITS.replace("128", "256"))
+
+    def setUp(self):
+        self.inits = self.inits_now()
+
+    def tearDown(self):
+        """Whatever was tried, the same sandboxes serve on."""
+        self.assertLessEqual(self.inits, self.inits_now())
+
+    def inits_now(self):
+        found = set()
+        for pid in self.hearth.sandbox_pids():
+            with contextlib.suppress(OSError):  # a call's process ends meanwhile
+                if f"NSpid:\t{pid}\t1\n" in pathlib.Path(f"/proc/{pid}/status").read_text():
+                    found.add(pid)
+        return found
 
 
 IMPORTED = ("import neighbours\nfrom verdict import handle\n"

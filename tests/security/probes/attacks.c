@@ -14,7 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,6 +97,55 @@ static int clone_with_new_time(void) {
   return pid < 0 ? errno : 0;
 }
 
+// On the init of the process' own namespace.
+static int done(long result) { return result < 0 ? errno : 0; }
+static int kill_init(void) { return done(kill(1, SIGKILL)); }
+static int stop_init(void) { return done(kill(1, SIGSTOP)); }
+static int signal_thread_of_init(void) { return done(syscall(SYS_tgkill, 1, 1, SIGUSR1)); }
+static int trace_init(void) { return done(ptrace(PTRACE_SEIZE, 1, NULL, NULL)); }
+static int slow_down_init(void) { return done(setpriority(PRIO_PROCESS, 1, 19)); }
+
+static int handle_on_init(void) { return (int)syscall(SYS_pidfd_open, 1, 0); }
+static int signal_init_by_handle(void) {
+  int init = handle_on_init();
+  return init < 0 ? errno : done(syscall(SYS_pidfd_send_signal, init, SIGUSR1, NULL, 0));
+}
+
+// The call itself, should a handle come by another way; the twin needs the handle.
+static int take_descriptor_of_init(void) {
+  return done(syscall(SYS_pidfd_getfd, handle_on_init(), 0, 0));
+}
+
+// Nothing lies at that address: that init was asked at all is what it tries for.
+static int access_memory_of_init(long number) {
+  char byte = 0;
+  struct iovec here = {&byte, 1}, there = {(void *)8, 1};
+  return syscall(number, 1, &here, 1, &there, 1, 0) < 0 && errno != EFAULT ? errno : 0;
+}
+static int read_memory_of_init(void) { return access_memory_of_init(SYS_process_vm_readv); }
+static int write_memory_of_init(void) { return access_memory_of_init(SYS_process_vm_writev); }
+
+// Init made both ends of the channel, so the socket gives a handle on it. Outside there is none.
+static int signal_init_by_channel(void) {
+  int pair[2], peer = -1, channel = 3;
+  socklen_t size = sizeof peer;
+  struct stat found;
+  if (fstat(channel, &found) < 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0)
+    channel = pair[0];
+  const int peer_handle = 77;  // SO_PEERPIDFD
+  if (getsockopt(channel, SOL_SOCKET, peer_handle, &peer, &size) < 0) return errno;
+  return done(syscall(SYS_pidfd_send_signal, peer, SIGURG, NULL, 0));
+}
+
+#define OPEN_OF_INIT(name) \
+  static int open_##name##_of_init(void) { return done(open("/proc/1/" #name, O_RDONLY)); }
+OPEN_OF_INIT(mem)
+OPEN_OF_INIT(maps)
+OPEN_OF_INIT(exe)
+OPEN_OF_INIT(fd)
+OPEN_OF_INIT(root)
+OPEN_OF_INIT(environ)
+
 static const struct {
   const char *name;
   int (*attempt)(void);
@@ -107,6 +161,22 @@ static const struct {
     {"map_page_zero", map_page_zero},
     {"clone3_into_network", clone3_into_network},
     {"clone_with_new_time", clone_with_new_time},
+    {"kill_init", kill_init},
+    {"stop_init", stop_init},
+    {"signal_thread_of_init", signal_thread_of_init},
+    {"trace_init", trace_init},
+    {"slow_down_init", slow_down_init},
+    {"signal_init_by_handle", signal_init_by_handle},
+    {"take_descriptor_of_init", take_descriptor_of_init},
+    {"read_memory_of_init", read_memory_of_init},
+    {"write_memory_of_init", write_memory_of_init},
+    {"signal_init_by_channel", signal_init_by_channel},
+    {"open_mem_of_init", open_mem_of_init},
+    {"open_maps_of_init", open_maps_of_init},
+    {"open_exe_of_init", open_exe_of_init},
+    {"open_fd_of_init", open_fd_of_init},
+    {"open_root_of_init", open_root_of_init},
+    {"open_environ_of_init", open_environ_of_init},
 };
 
 static const char *answer(const char *name) {
