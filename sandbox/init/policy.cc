@@ -255,11 +255,11 @@ std::vector<Group> allowed_everywhere() {
 std::vector<Group> allowed_on_files_and_sockets() {
   return {
       {"files; what is there to open is the mount namespace's matter", SCMP_ACT_ALLOW,
-       names({"open",      "openat",     "openat2",   "creat",      "stat",     "fstat",
-              "lstat",     "newfstatat", "statx",     "statfs",     "fstatfs",  "access",
-              "faccessat", "faccessat2", "readlink",  "readlinkat", "getdents", "getdents64",
-              "truncate",  "ftruncate",  "fallocate", "flock",      "utime",    "utimes",
-              "futimesat", "utimensat"})},
+       names({"open",     "openat",     "creat",      "stat",      "fstat",
+              "lstat",    "newfstatat", "statx",      "statfs",    "fstatfs",
+              "access",   "faccessat",  "faccessat2", "readlink",  "readlinkat",
+              "getdents", "getdents64", "truncate",   "ftruncate", "fallocate",
+              "flock",    "utime",      "utimes",     "futimesat", "utimensat"})},
       {"names of files", SCMP_ACT_ALLOW,
        names({"rename", "renameat", "renameat2", "unlink",  "unlinkat",  "mkdir",  "mkdirat",
               "rmdir",  "link",     "linkat",    "symlink", "symlinkat", "mknod",  "mknodat",
@@ -339,9 +339,10 @@ std::vector<Group> allowed() {
 
 std::vector<Group> errors() {
   return {
-      {"its flags are behind a pointer, which no filter can follow; the C library falls back to "
-       "clone",
-       SCMP_ACT_ERRNO(ENOSYS), names({"clone3"})},
+      {"their flags are behind a pointer, which no filter can follow, and callers fall back to "
+       "clone "
+       "and openat; openat2 tells in one call which names of the image are cached",
+       SCMP_ACT_ERRNO(ENOSYS), names({"clone3", "openat2"})},
       {"callers fall back to read and write on this error; pages of the shared page cache must "
        "not get into pipes and sockets, where sendfile puts them too",
        SCMP_ACT_ERRNO(EINVAL), names({"splice", "tee", "vmsplice", "sendfile"})},

@@ -205,6 +205,8 @@ def told(name, attempt, *given, **more):
     Promise("cannot_send_urgent_data_by_tcp", "options.send_urgent_data", "ENOTSUP"),
     Promise("cannot_ask_whether_a_page_is_cached", "options.read_with_flags", "ENOTSUP",
             (CODE, 8), (OWN, 8)),
+    Promise("cannot_ask_whether_a_name_is_cached", "options.look_up_cached", "ENOSYS", (CODE,),
+            (OWN,)),
     Promise("cannot_read_and_send_pages_away", "options.read_with_flags", "ENOTSUP",
             (CODE, 128), (OWN, 128), lacks="ENOTSUP"),
     Promise("cannot_write_with_flags", "options.write_with_flags", "ENOTSUP", (2,)),
