@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -24,6 +25,7 @@ constexpr uint32_t kSocketTypeBits = 0xf;
 // CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET; and CLONE_NEWTIME, which only clone3 takes.
 constexpr uint32_t kNamespaceFlags = 0x7e020080;
 constexpr uint32_t kNotifyListener = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+constexpr uint32_t kCollapse = 25;  // MADV_COLLAPSE, which C libraries lack that know the others
 
 std::vector<Rule> names(std::initializer_list<std::string_view> list) {
   std::vector<Rule> rules;
@@ -145,12 +147,54 @@ std::vector<Rule> prctl_options() {
   return rules;
 }
 
+void add_options(std::vector<Rule>& rules, uint32_t level,
+                 std::initializer_list<uint32_t> options) {
+  for (uint32_t option : options) rules.push_back({"setsockopt", {is(1, level), is(2, option)}});
+}
+
+std::vector<Rule> socket_options() {
+  std::vector<Rule> rules;
+  add_options(rules, SOL_SOCKET,
+              {SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_BROADCAST, SO_LINGER, SO_PASSCRED,
+               SO_SNDBUF, SO_RCVBUF, SO_RCVLOWAT, SO_SNDTIMEO, SO_RCVTIMEO});
+  add_options(rules, IPPROTO_TCP,
+              {TCP_NODELAY, TCP_CORK, TCP_QUICKACK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT,
+               TCP_USER_TIMEOUT, TCP_SYNCNT, TCP_LINGER2, TCP_DEFER_ACCEPT, TCP_MAXSEG,
+               TCP_WINDOW_CLAMP, TCP_NOTSENT_LOWAT});
+  add_options(rules, IPPROTO_IP,
+              {IP_TOS, IP_TTL, IP_RECVTOS, IP_RECVTTL, IP_PKTINFO, IP_RECVERR, IP_MTU_DISCOVER,
+               IP_BIND_ADDRESS_NO_PORT, IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_MULTICAST_LOOP,
+               IP_MULTICAST_ALL});
+  add_options(rules, IPPROTO_IPV6,
+              {IPV6_V6ONLY, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_RECVTCLASS, IPV6_RECVHOPLIMIT,
+               IPV6_RECVPKTINFO, IPV6_RECVERR, IPV6_MTU_DISCOVER, IPV6_DONTFRAG, IPV6_MULTICAST_IF,
+               IPV6_MULTICAST_HOPS, IPV6_MULTICAST_LOOP, IPV6_MULTICAST_ALL});
+  return rules;
+}
+
+std::vector<Rule> memory_advice() {
+  std::vector<Rule> rules =
+      choices("madvise", 2,
+              {MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_DONTNEED, MADV_FREE, MADV_REMOVE,
+               MADV_HUGEPAGE, MADV_NOHUGEPAGE, kCollapse});
+  add_choices(rules, "madvise", 2,
+              {MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_DONTDUMP,
+               MADV_DODUMP, MADV_POPULATE_READ, MADV_POPULATE_WRITE});
+  return rules;
+}
+
+std::vector<Rule> urgent_data() {
+  return {{"sendto", {has(3, MSG_OOB, MSG_OOB)}},
+          {"sendmsg", {has(2, MSG_OOB, MSG_OOB)}},
+          {"sendmmsg", {has(3, MSG_OOB, MSG_OOB)}}};
+}
+
 std::vector<Group> allowed_everywhere() {
   return {
       {"bytes in and out of what is open", SCMP_ACT_ALLOW,
        names({"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev",
-              "preadv2", "pwritev2", "lseek", "close", "close_range", "dup", "dup2", "dup3", "pipe",
-              "pipe2", "copy_file_range"})},
+              "lseek", "close", "close_range", "dup", "dup2", "dup3", "pipe", "pipe2",
+              "copy_file_range"})},
       {"hints about bytes", SCMP_ACT_ALLOW, names({"fadvise64", "sync_file_range"})},
       {"waiting for events", SCMP_ACT_ALLOW,
        names({"poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
@@ -158,9 +202,9 @@ std::vector<Group> allowed_everywhere() {
               "eventfd", "eventfd2", "timerfd_create", "timerfd_settime", "timerfd_gettime",
               "signalfd", "signalfd4"})},
       {"memory, with what just-in-time compilers need", SCMP_ACT_ALLOW,
-       names({"mmap", "mprotect", "munmap", "mremap", "madvise", "brk", "msync", "mincore", "mlock",
-              "mlock2", "munlock", "mlockall", "munlockall", "membarrier", "memfd_create",
-              "pkey_alloc", "pkey_free", "pkey_mprotect", "get_mempolicy"})},
+       names({"mmap", "mprotect", "munmap", "mremap", "brk", "msync", "mincore", "mlock", "mlock2",
+              "munlock", "mlockall", "munlockall", "membarrier", "memfd_create", "pkey_alloc",
+              "pkey_free", "pkey_mprotect", "get_mempolicy"})},
       {"threads", SCMP_ACT_ALLOW,
        names({"futex", "futex_waitv", "set_robust_list", "get_robust_list", "set_tid_address",
               "rseq", "gettid", "arch_prctl", "set_thread_area", "get_thread_area",
@@ -211,11 +255,11 @@ std::vector<Group> allowed_everywhere() {
 std::vector<Group> allowed_on_files_and_sockets() {
   return {
       {"files; what is there to open is the mount namespace's matter", SCMP_ACT_ALLOW,
-       names({"open",      "openat",     "openat2",   "creat",      "stat",     "fstat",
-              "lstat",     "newfstatat", "statx",     "statfs",     "fstatfs",  "access",
-              "faccessat", "faccessat2", "readlink",  "readlinkat", "getdents", "getdents64",
-              "truncate",  "ftruncate",  "fallocate", "flock",      "utime",    "utimes",
-              "futimesat", "utimensat"})},
+       names({"open",     "openat",     "creat",      "stat",      "fstat",
+              "lstat",    "newfstatat", "statx",      "statfs",    "fstatfs",
+              "access",   "faccessat",  "faccessat2", "readlink",  "readlinkat",
+              "getdents", "getdents64", "truncate",   "ftruncate", "fallocate",
+              "flock",    "utime",      "utimes",     "futimesat", "utimensat"})},
       {"names of files", SCMP_ACT_ALLOW,
        names({"rename", "renameat", "renameat2", "unlink",  "unlinkat",  "mkdir",  "mkdirat",
               "rmdir",  "link",     "linkat",    "symlink", "symlinkat", "mknod",  "mknodat",
@@ -226,8 +270,8 @@ std::vector<Group> allowed_on_files_and_sockets() {
               "fremovexattr"})},
       {"sockets that are open", SCMP_ACT_ALLOW,
        names({"bind", "connect", "listen", "accept", "accept4", "getsockname", "getpeername",
-              "getsockopt", "setsockopt", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg",
-              "recvmmsg", "shutdown"})},
+              "getsockopt", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg",
+              "shutdown"})},
       {"new sockets: Unix, TCP, UDP by equality, and rtnetlink, which getifaddrs needs and which "
        "shows only the sandbox's own loopback",
        SCMP_ACT_ALLOW, socket_families()},
@@ -255,6 +299,8 @@ std::vector<Group> refused(Program program) {
        {{"fadvise64", {is(3, POSIX_FADV_WILLNEED)}},
         {"madvise", {is(2, MADV_WILLNEED)}},
         {"readahead", {}}}},
+      {"urgent data, which Unix sockets had no need of: it was a way into the kernel's memory",
+       SCMP_ACT_ERRNO(EOPNOTSUPP), urgent_data()},
   };
 }
 
@@ -276,6 +322,14 @@ std::vector<Group> allowed() {
           {"no terminal, no device, no flags on inodes", SCMP_ACT_ALLOW, ioctl_requests()},
           {"no subreaper (orphans must reach init), no new memory layout", SCMP_ACT_ALLOW,
            prctl_options()},
+          {"what programs tune on sockets; no filters, no tables of rules, no groups, no protocol "
+           "on top of TCP or in UDP",
+           SCMP_ACT_ALLOW, socket_options()},
+          {"advice on its own memory; its pages are not merged, those of files not sent away",
+           SCMP_ACT_ALLOW, memory_advice()},
+          {"reads and writes without flags",
+           SCMP_ACT_ALLOW,
+           {{"preadv2", {is(5, 0)}}, {"pwritev2", {is(5, 0)}}}},
           {"harmless personalities; ADDR_NO_RANDOMIZE (0x40000) is not", SCMP_ACT_ALLOW,
            choices("personality", 0, {0, 0x8, 0x20000, 0x20008, 0xffffffff})},
       });
@@ -284,14 +338,19 @@ std::vector<Group> allowed() {
 
 std::vector<Group> errors() {
   return {
-      {"its flags are behind a pointer, which no filter can follow; the C library falls back to "
-       "clone",
-       SCMP_ACT_ERRNO(ENOSYS), names({"clone3"})},
+      {"their flags are behind a pointer, which no filter can follow, and callers fall back to "
+       "clone and openat; openat2 tells in one call which names of the image are cached",
+       SCMP_ACT_ERRNO(ENOSYS), names({"clone3", "openat2"})},
       {"callers fall back to read and write on this error; pages of the shared page cache must "
        "not get into pipes and sockets, where sendfile puts them too",
        SCMP_ACT_ERRNO(EINVAL), names({"splice", "tee", "vmsplice", "sendfile"})},
       {"unknown commands, as the kernel answers them", SCMP_ACT_ERRNO(EINVAL),
-       names({"fcntl", "prctl", "personality"})},
+       names({"fcntl", "prctl", "personality", "madvise"})},
+      {"unknown options, as the kernel answers them", SCMP_ACT_ERRNO(ENOPROTOOPT),
+       names({"setsockopt"})},
+      {"unknown flags, as the kernel answers them: RWF_NOWAIT tells in one call which pages of the "
+       "image are cached, RWF_DONTCACHE sends them away",
+       SCMP_ACT_ERRNO(EOPNOTSUPP), names({"preadv2", "pwritev2"})},
       {"unknown requests, as the kernel answers them", SCMP_ACT_ERRNO(ENOTTY), names({"ioctl"})},
       {"families that do not exist here", SCMP_ACT_ERRNO(EAFNOSUPPORT),
        names({"socket", "socketpair"})},

@@ -29,13 +29,16 @@ class Attempt:
 
 # Where six times BAD says too little: it would be refused for another reason, block, or do harm.
 ARGUMENTS = {
-    16: (BAD, 0x541b), 40: (BAD, BAD, 0, 1), 41: (1, 1, 0), 53: (1, 1, 0, BAD), 56: (17,),
+    16: (BAD, 0x541b), 28: (0, 0, 4), 40: (BAD, BAD, 0, 1), 41: (1, 1, 0),
+    44: (BAD, BAD, BAD, 0, 0, 0), 46: (BAD, BAD, 0), 53: (1, 1, 0, BAD), 54: (BAD, 1, 2, BAD, 4),
+    56: (17,),
     62: (NOBODY, 0), 64: (1, BAD, 0), 68: (1, 0), 72: (BAD, 1), 73: (BAD, 8),
     129: (NOBODY, 0, BAD), 135: (0xffffffff,), 141: (0, 0, 19), 142: (0, BAD), 144: (0, BAD, BAD),
     154: (0, BAD, 1), 157: (16, BAD), 200: (NOBODY, 0), 202: (1, 1), 203: (0, 8, BAD),
     221: (BAD, 0, 0, 0), 234: (NOBODY, NOBODY, 0), 251: (1, 0, BAD), 275: (BAD, 0, BAD, 0, 1, 0),
     276: (BAD, BAD, 1, 0), 278: (BAD, 0, 0, 0), 297: (NOBODY, NOBODY, 0, BAD), 302: (0, BAD, 0, 0),
-    314: (0, BAD, 0), 317: (BAD, 0, BAD), 424: (BAD, 0, 0, 0), 434: (NOBODY, 0),
+    307: (BAD, BAD, 1, 0), 314: (0, BAD, 0), 317: (BAD, 0, BAD), 327: (BAD, BAD, 1, 0, 0, 0),
+    328: (BAD, BAD, 1, 0, 0, 0), 424: (BAD, 0, 0, 0), 434: (NOBODY, 0),
 }
 
 # Outside, these would be felt by the host: hanging up, writing back, and the priority of its
@@ -97,6 +100,46 @@ PRCTL = {
     "SET_SHADOW_STACK_STATUS", 76: "LOCK_SHADOW_STACK_STATUS", 77: "TIMER_CREATE_RESTORE_IDS",
     78: "FUTEX_HASH", 79: "79", 0x53564d41: "SET_VMA", 0x59616d61: "SET_PTRACER", 0x41555856:
     "GET_AUXV"}
+# Every option below the last that Linux has (6.18), by level; what has a name by its name.
+OPTIONS = {
+    "SOL_SOCKET": (1, range(1, 85), {
+        2: "REUSEADDR", 6: "BROADCAST", 7: "SNDBUF", 8: "RCVBUF", 9: "KEEPALIVE", 10: "OOBINLINE",
+        11: "NO_CHECK", 12: "PRIORITY", 13: "LINGER", 15: "REUSEPORT", 16: "PASSCRED",
+        18: "RCVLOWAT", 20: "RCVTIMEO", 21: "SNDTIMEO", 25: "BINDTODEVICE", 26: "ATTACH_FILTER",
+        27: "DETACH_FILTER", 29: "TIMESTAMP", 32: "SNDBUFFORCE", 33: "RCVBUFFORCE", 36: "MARK",
+        42: "PEEK_OFF", 44: "LOCK_FILTER", 46: "BUSY_POLL", 50: "ATTACH_BPF",
+        51: "ATTACH_REUSEPORT_CBPF", 52: "ATTACH_REUSEPORT_EBPF", 60: "ZEROCOPY", 61: "TXTIME",
+        76: "PASSPIDFD"}),
+    "TCP": (6, range(1, 46), {
+        1: "NODELAY", 2: "MAXSEG", 3: "CORK", 4: "KEEPIDLE", 5: "KEEPINTVL", 6: "KEEPCNT",
+        7: "SYNCNT", 8: "LINGER2", 9: "DEFER_ACCEPT", 10: "WINDOW_CLAMP", 12: "QUICKACK",
+        13: "CONGESTION", 14: "MD5SIG", 18: "USER_TIMEOUT", 19: "REPAIR", 23: "FASTOPEN",
+        25: "NOTSENT_LOWAT", 31: "ULP", 38: "AO_ADD_KEY"}),
+    "UDP": (17, (1, 100, 101, 102, 103, 104), {
+        1: "CORK", 100: "ENCAP", 103: "SEGMENT", 104: "GRO"}),
+    "IP": (0, [*range(1, 53), 64, 65, 96, 97, 128, 129, 200, 1152, 1153], {
+        1: "TOS", 2: "TTL", 3: "HDRINCL", 4: "OPTIONS", 8: "PKTINFO", 10: "MTU_DISCOVER",
+        11: "RECVERR", 12: "RECVTTL", 13: "RECVTOS", 16: "IPSEC_POLICY", 17: "XFRM_POLICY",
+        19: "TRANSPARENT", 24: "BIND_ADDRESS_NO_PORT", 32: "MULTICAST_IF", 33: "MULTICAST_TTL",
+        34: "MULTICAST_LOOP", 35: "ADD_MEMBERSHIP", 41: "MSFILTER", 49: "MULTICAST_ALL",
+        64: "IPT_SO_SET_REPLACE", 96: "ARPT_SO_SET_REPLACE", 128: "EBT_SO_SET_ENTRIES",
+        200: "MRT_INIT"}),
+    "IPV6": (41, range(1, 80), {
+        1: "ADDRFORM", 16: "UNICAST_HOPS", 17: "MULTICAST_IF", 18: "MULTICAST_HOPS",
+        19: "MULTICAST_LOOP", 20: "JOIN_GROUP", 23: "MTU_DISCOVER", 25: "RECVERR", 26: "V6ONLY",
+        29: "MULTICAST_ALL", 49: "RECVPKTINFO", 51: "RECVHOPLIMIT", 57: "RTHDR", 62: "DONTFRAG",
+        64: "IP6T_SO_SET_REPLACE", 66: "RECVTCLASS", 67: "TCLASS"}),
+    "RAW": (255, (1,), {}), "NETLINK": (270, range(1, 13), {1: "ADD_MEMBERSHIP", 11: "EXT_ACK"}),
+    "TLS": (282, (1, 2), {1: "TX", 2: "RX"})}
+MADVISE = {
+    "NORMAL": 0, "RANDOM": 1, "SEQUENTIAL": 2, "WILLNEED": 3, "DONTNEED": 4, "FREE": 8,
+    "REMOVE": 9, "DONTFORK": 10, "DOFORK": 11, "MERGEABLE": 12, "UNMERGEABLE": 13, "HUGEPAGE": 14,
+    "NOHUGEPAGE": 15, "DONTDUMP": 16, "DODUMP": 17, "WIPEONFORK": 18, "KEEPONFORK": 19, "COLD": 20,
+    "PAGEOUT": 21, "POPULATE_READ": 22, "POPULATE_WRITE": 23, "DONTNEED_LOCKED": 24,
+    "COLLAPSE": 25, "HWPOISON": 100, "SOFT_OFFLINE": 101, "GUARD_INSTALL": 102,
+    "GUARD_REMOVE": 103, "unknown": 99}
+RWF = {"HIPRI": 1, "DSYNC": 2, "SYNC": 4, "NOWAIT": 8, "APPEND": 16, "NOAPPEND": 32, "ATOMIC": 64,
+       "DONTCACHE": 128, "NOSIGNAL": 256}
 PERSONALITY = {
     "PER_LINUX": 0, "PER_LINUX32": 8, "UNAME26": 0x20000, "UNAME26|PER_LINUX32": 0x20008,
     "ADDR_NO_RANDOMIZE": 0x40000, "MMAP_PAGE_ZERO": 0x100000, "ADDR_COMPAT_LAYOUT": 0x200000,
@@ -158,6 +201,21 @@ def of_sockets():
         yield Attempt(f"socket({name})", 41, arguments)
 
 
+def of_open_sockets():
+    for level, (number, options, names) in OPTIONS.items():
+        for option in options:
+            name = names.get(option)
+            label = f"setsockopt({level},{name})" if name else f"{level} option {option}"
+            yield Attempt(label, 54, (BAD, number, option, BAD, 4))
+    yield Attempt("setsockopt(ATTACH_FILTER with bits above)", 54,
+                  (BAD, 2**32 + 1, 2**32 + 26, BAD, 4))
+    for name, flag in (("OOB", 1), ("DONTWAIT|NOSIGNAL", 0x4040),
+                       ("OOB with bits above", 2**32 + 1)):
+        yield Attempt(f"sendto({name})", 44, (BAD, BAD, BAD, flag, 0, 0))
+        yield Attempt(f"sendmsg({name})", 46, (BAD, BAD, flag))
+        yield Attempt(f"sendmmsg({name})", 307, (BAD, BAD, 1, flag))
+
+
 def of_arguments():
     for name, flags in CLONE_FLAGS.items():
         yield Attempt(f"clone({name})", 56, (flags | 17,))
@@ -174,8 +232,13 @@ def of_arguments():
     for advice, name in enumerate(("NORMAL", "RANDOM", "SEQUENTIAL", "WILLNEED", "DONTNEED",
                                    "NOREUSE")):
         yield Attempt(f"fadvise64({name})", 221, (BAD, 0, 0, advice))
-    for advice, name in ((3, "WILLNEED"), (4, "DONTNEED"), (8, "FREE"), (21, "PAGEOUT")):
-        yield Attempt(f"madvise({name})", 28, (1, 4096, advice))
+    for name, advice in MADVISE.items():
+        yield Attempt(f"madvise({name})", 28, (0, 0, advice))
+    yield Attempt("madvise(PAGEOUT with bits above)", 28, (0, 0, 2**32 + 21))
+    for name, flag in RWF.items():
+        yield Attempt(f"preadv2({name})", 327, (BAD, BAD, 1, 0, 0, flag))
+        yield Attempt(f"pwritev2({name})", 328, (BAD, BAD, 1, 0, 0, flag))
+    yield Attempt("preadv2(NOWAIT with bits above)", 327, (BAD, BAD, 1, 0, 0, 2**32 + 8))
     for flag, name in enumerate(("TSYNC", "LOG", "SPEC_ALLOW", "NEW_LISTENER", "TSYNC_ESRCH",
                                  "WAIT_KILLABLE_RECV")):
         yield Attempt(f"seccomp(FILTER,{name})", 317, (1, 1 << flag, BAD))
@@ -206,7 +269,8 @@ def far_numbers():
 def attempts():
     found = [Attempt(str(number), number, ARGUMENTS.get(number, (BAD,) * 6),
                      WITHOUT_STACK if number == 15 else SYSCALL) for number in range(LAST + 1)]
-    for part in (far_numbers, of_arguments, of_other_processes, of_sockets, of_other_entries):
+    for part in (far_numbers, of_arguments, of_other_processes, of_sockets, of_open_sockets,
+                 of_other_entries):
         found += part()
     assert len({each.label for each in found}) == len(found)
     return found

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks on the host from inside: files, /proc, devices, mounts, namespaces, network."""
 
+import os
 import socket
 import stat
 import unittest
@@ -43,6 +44,8 @@ MS_RDONLY, MS_REMOUNT, MS_BIND = 1, 32, 4096
             (OWN,)),
     Promise("cannot_write_to_programs_of_the_image", "host.open_to_write", "EROFS|EACCES",
             (PROGRAM,), (OWN,)),
+    Promise("cannot_write_to_its_code_through_a_mapping", "host.write_through_mapping",
+            "EACCES|EROFS", (CODE,), (OWN, os.O_RDWR)),
     Promise("cannot_truncate_its_code", "host.truncate", "EROFS|EACCES", (CODE,), (OWN,)),
     Promise("cannot_remove_its_code", "host.remove_file", "EROFS", (CODE,), ("{home}/removed",)),
     Promise("cannot_link_its_code", "host.link_file", "EROFS|EXDEV", (CODE,), (OWN,)),
@@ -184,7 +187,6 @@ class Network(Attacks):
         cls.addClassCleanup(cls.abstract.close)
         cls.abstract.bind("\0hearth-attacked")
         cls.abstract.listen()
-
 
 
 if __name__ == "__main__":

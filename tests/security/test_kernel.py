@@ -8,6 +8,7 @@ from tests.security.frame import Attacks, Promise, promises
 OWN, CODE = "{home}/own", "/var/task/host.py"
 STREAM, DATAGRAM, RAW = 1, 2, 3
 UNIX, INET, NETLINK, PACKET = 1, 2, 16, 17
+SOCKET, TCP, UDP, IP, IPV6 = 1, 6, 17, 0, 41
 NO_FAMILY = "EAFNOSUPPORT|EPROTONOSUPPORT"
 REFUSED = "EPERM"
 HIGH = 1 << 32
@@ -41,6 +42,10 @@ def socket_of(name, *arguments, ends="EAFNOSUPPORT", **more):
     socket_of("a_socket_of_sctp", INET, STREAM, 132, lacks=NO_FAMILY),
     socket_of("a_ping_socket", INET, DATAGRAM, 1, lacks=f"{NO_FAMILY}|EACCES"),
     socket_of("a_socket_of_xdp", 44, RAW, 0, lacks=NO_FAMILY),
+    Promise("cannot_open_a_pair_of_raw_sockets", "kernel.open_socket_pair", "EAFNOSUPPORT",
+            (UNIX, RAW)),
+    Promise("cannot_open_a_pair_behind_high_bits", "kernel.open_socket_pair", "EAFNOSUPPORT",
+            (HIGH + UNIX, HIGH + RAW)),
 )
 class Families(Attacks):
     pass
@@ -125,8 +130,10 @@ class Shapes(Attacks):
     Promise("cannot_run_in_real_time", "kernel.schedule_in_real_time", REFUSED),
     Promise("cannot_be_first_at_the_disk", "kernel.first_at_the_disk", REFUSED),
     Promise("cannot_lock_much_memory", "kernel.lock_memory", "EPERM|ENOMEM", (32 << 20,)),
-    Promise("cannot_be_spared_from_out_of_memory", "kernel.spare_from_out_of_memory", "EACCES",
-            lacks="EACCES"),
+    Promise("cannot_be_spared_from_out_of_memory", "kernel.write_proc", "EACCES",
+            ("oom_score_adj", "-1000"), lacks="EACCES"),
+    Promise("cannot_be_spared_by_the_old_name", "kernel.write_proc", "EACCES", ("oom_adj", "-17"),
+            lacks="EACCES|ENOENT"),
     Promise("cannot_set_the_precise_clock", "kernel.reach", REFUSED, (227, 0, 0)),
     Promise("cannot_set_the_clock", "kernel.reach", REFUSED, (164, 1, 0)),
     Promise("cannot_adjust_the_clock", "kernel.reach", REFUSED, (159, 0)),
@@ -148,6 +155,85 @@ class Shapes(Attacks):
 )
 class Rights(Attacks):
     pass
+
+
+def option(name, kind, level, number, value=0, lacks="ENOPROTOOPT"):
+    return Promise(f"cannot_set_{name}", "options.offer_option", "ENOPROTOOPT",
+                   (kind, level, number, value), lacks=lacks)
+
+
+def advice(name, *given, on_file=False, lacks=""):
+    attempt = "options.advise_on_file" if on_file else "options.advise"
+    twin = tuple(OWN if each == CODE else each for each in given)
+    return Promise(f"cannot_{name}", attempt, "EINVAL", given, twin, lacks=lacks)
+
+
+def told(name, attempt, *given, **more):
+    return Promise(f"cannot_{name}", f"options.{attempt}", REFUSED, given, place="scratch", **more)
+
+
+@promises(
+    option("a_protocol_of_encryption_on_tcp", "tcp", TCP, 31, "tls"),
+    option("a_protocol_of_ipsec_on_tcp", "tcp", TCP, 31, "espintcp"),
+    option("how_tcp_is_congested", "tcp", TCP, 13, "hearth"),
+    option("signatures_of_tcp", "tcp", TCP, 14),
+    option("a_repair_of_tcp", "tcp", TCP, 19),
+    option("ipsec_in_udp", "udp", UDP, 100, 2),
+    option("segments_of_udp", "udp", UDP, 103, 1),
+    option("rules_of_the_ipv4_filter", "tcp", IP, 64, "x" * 100),
+    option("rules_of_the_ipv6_filter", "tcp6", IPV6, 64, "x" * 100),
+    option("rules_of_the_arp_filter", "tcp", IP, 96, "x" * 100),
+    option("rules_of_the_bridge_filter", "tcp", IP, 128, "x" * 120),
+    option("options_of_ip_headers", "udp", IP, 4, "x"),
+    option("filters_of_groups", "udp", IP, 41, "x"),
+    option("groups_of_hosts", "udp", IP, 35, "x" * 8),
+    option("ipv6_sockets_to_ipv4", "tcp6", IPV6, 1, INET),
+    option("groups_of_netlink", "netlink", 270, 1, 1),
+    option("no_checksums", "udp", SOCKET, 11, 1),
+    option("sending_without_copies", "tcp", SOCKET, 60, 1),
+    option("stamps_of_time_on_the_hosts_packets", "udp", SOCKET, 29, 1),
+    option("extended_filters", "udp", SOCKET, 50, -1),
+    option("extended_filters_of_groups", "udp", SOCKET, 52, -1),
+    Promise("cannot_attach_a_filter", "options.attach_filter", "ENOPROTOOPT"),
+    Promise("cannot_attach_a_filter_to_a_group", "options.attach_filter", "ENOPROTOOPT", (51,)),
+    Promise("cannot_attach_a_filter_behind_high_bits", "options.attach_filter", "ENOPROTOOPT",
+            (HIGH + 26, HIGH + SOCKET)),
+    *(Promise(f"cannot_send_urgent_data_by_{how}", "options.send_out_of_band", "ENOTSUP",
+              (how,), lacks="ENOTSUP") for how in ("sendto", "sendmsg", "sendmmsg")),
+    Promise("cannot_send_urgent_data_behind_high_bits", "options.send_out_of_band", "ENOTSUP",
+            ("sendto", HIGH + 1), lacks="ENOTSUP"),
+    Promise("cannot_send_urgent_data_by_tcp", "options.send_urgent_data", "ENOTSUP"),
+    Promise("cannot_ask_whether_a_page_is_cached", "options.read_with_flags", "ENOTSUP",
+            (CODE, 8), (OWN, 8)),
+    Promise("cannot_ask_whether_a_name_is_cached", "options.look_up_cached", "ENOSYS", (CODE,),
+            (OWN,)),
+    Promise("cannot_read_and_send_pages_away", "options.read_with_flags", "ENOTSUP",
+            (CODE, 128), (OWN, 128), lacks="ENOTSUP"),
+    Promise("cannot_write_with_flags", "options.write_with_flags", "ENOTSUP", (2,)),
+    advice("merge_its_pages_with_others", 12, lacks="EINVAL"),
+    advice("send_pages_of_files_away", 21, CODE, on_file=True),
+    advice("make_pages_of_files_go_first", 20, CODE, on_file=True),
+    advice("send_pages_away_behind_high_bits", HIGH + 21, CODE, on_file=True),
+    # Of no bytes: outside it would take the memory from the host.
+    advice("poison_memory", 100, 0, lacks="EINVAL|EPERM"),
+    advice("take_memory_offline", 101, 0, lacks="EINVAL|EPERM"),
+    told("change_interfaces_by_netlink", "raise_loopback"),
+    told("make_an_interface", "make_interface", "dummy", lacks="ENOTSUP"),
+    told("make_a_pair_of_interfaces", "make_interface", "veth", lacks="ENOTSUP"),
+    told("queue_packets", "add_queue", lacks="ENOENT|ENOTSUP"),
+    told("filter_packets_by_route", "add_traffic_filter", "route4", lacks="ENOENT|EINVAL"),
+    told("filter_packets_by_bits", "add_traffic_filter", "u32", lacks="ENOENT|EINVAL"),
+)
+class Options(Attacks):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        (cls.hearth.home / "own").write_text("own" * 2000)
+
+    def test_programs_tune_their_sockets_and_memory_all_the_same(self):
+        for found in (self.outside("options.tune_as_programs_do"),
+                      self.inside("options.tune_as_programs_do")):
+            self.assertEqual(found, (True, "('x', 1, 1)"))
 
 
 def native(name, attempt, ends, **more):

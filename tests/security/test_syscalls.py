@@ -101,7 +101,8 @@ class Line:
         self.labels = [self.call]
         if number := re.fullmatch(r"(\d+) \w+", self.call):
             self.labels = [number[1]]
-        elif span := re.fullmatch(r"(int80 )?(0x)?([0-9a-f]+)-(0x)?([0-9a-f]+)", self.call):
+        elif span := re.fullmatch(r"(int80 |\w+ option )?(0x)?([0-9a-f]+)-(0x)?([0-9a-f]+)",
+                                  self.call):
             base = 16 if span[2] else 10
             self.labels = [f"{span[1] or ''}{hex(each) if base == 16 else each}"
                            for each in range(int(span[3], base), int(span[5], base) + 1)]
@@ -148,6 +149,12 @@ class Sweep(unittest.TestCase):
         # 424 is pidfd_send_signal: whose descriptor it has, no filter can tell.
         self.assertEqual({label for label in differ if not re.search(
             r"\((2|-2|0xfffffffe)\)$", label)}, {"424"})
+
+    def test_every_allowed_call_has_a_reason(self):
+        for profile in ("server", "zygote"):
+            bare = [line.call for line in read_list(profile)
+                    if line.outcome in ("allowed", "kernel") and not line.why]
+            self.assertEqual(bare, [], profile)
 
     def test_no_other_entry_to_the_kernel_is_open(self):
         for profile in ("server", "zygote"):

@@ -3,6 +3,7 @@
 
 import ctypes
 import fcntl
+import mmap
 import os
 import socket
 import stat
@@ -145,19 +146,10 @@ def truncate(path):
     os.truncate(path, os.stat(path).st_size)
 
 
-def write_through_mapping(path):
-    """Shared pages of a file that is open for reading only."""
-    import mmap
-    with open(path, "rb") as file:
-        view = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    view[0:1] = view[0:1]
-
-
-def map_to_write(path):
-    """The same file open for writing."""
-    import mmap
-    number = os.open(path, os.O_RDWR)
-    with mmap.mmap(number, 0) as view:
+def write_through_mapping(path, flags=os.O_RDONLY):
+    """Shared pages of a file that is open for reading only, or for more."""
+    number = os.open(path, flags)
+    with mmap.mmap(number, 0, prot=mmap.PROT_READ | mmap.PROT_WRITE) as view:
         view[0:1] = view[0:1]
     os.close(number)
 
@@ -283,8 +275,6 @@ def raise_interface():
     """SIOCSIFFLAGS on lo."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 0x49))
-
-
 
 
 def host_name(name):

@@ -250,11 +250,6 @@ def lock_memory(size):
         system_call(150, address, size)
 
 
-def spare_from_out_of_memory():
-    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("-1000")
-
-
 def write_proc(name, text):
     with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
         file.write(text)
@@ -279,25 +274,12 @@ def count_cached_pages(path):
     system_call(451, number, struct.pack("QQ", 0, 4096), ctypes.create_string_buffer(40), 0)
 
 
-def send_out_of_band():
-    left, right = socket.socketpair()
-    left.send(b"x", socket.MSG_OOB)
-    return right.recv(1, socket.MSG_OOB)
-
-
 def supervise_system_calls():
     """A filter of its own whose listener would answer for others."""
     code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7fff0000), 8)
     program = struct.pack("HxxxxxxQ", 1, ctypes.addressof(code))
     libc.prctl(38, 1, 0, 0, 0)
     os.close(system_call(317, 1, 8, program))
-
-
-def attach_socket_filter():
-    """Classic BPF on a socket: code of the user's in the kernel."""
-    code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0xffff), 8)
-    left, _ = socket.socketpair()
-    left.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxQ", 1, ctypes.addressof(code)))
 
 
 def copy_a_file():

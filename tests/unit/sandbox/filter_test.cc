@@ -9,6 +9,7 @@
 #include <linux/if_packet.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -53,6 +54,7 @@ const Denied kDenied[] = {
     {{"clone NEWNET", SYS_clone, {CLONE_NEWNET | SIGCHLD}}, EPERM},
     {{"clone NEWCGROUP", SYS_clone, {CLONE_NEWCGROUP | SIGCHLD}}, EPERM},
     {{"clone3", SYS_clone3, {0, 0}}, ENOSYS},
+    {{"openat2", SYS_openat2, {kNoFd, 0, 0, 0}}, ENOSYS},
     {{"unshare nothing", SYS_unshare, {0}}, EPERM},
     {{"unshare NEWUSER", SYS_unshare, {CLONE_NEWUSER}}, EPERM},
     {{"setns", SYS_setns, {kNoFd, 0}}, EPERM},
@@ -165,6 +167,22 @@ const Denied kDenied[] = {
     {{"netlink uevent", SYS_socket, {AF_NETLINK, SOCK_RAW, 15}}, EAFNOSUPPORT},
     {{"raw Unix", SYS_socket, {AF_UNIX, SOCK_RAW, 0}}, EAFNOSUPPORT},
     {{"socketpair of no family", SYS_socketpair, {AF_INET, SOCK_STREAM, 0, 0}}, EAFNOSUPPORT},
+    {{"TCP_ULP", SYS_setsockopt, {kNoFd, IPPROTO_TCP, TCP_ULP, 0, 0}}, ENOPROTOOPT},
+    {{"UDP_ENCAP", SYS_setsockopt, {kNoFd, IPPROTO_UDP, 100, 0, 0}}, ENOPROTOOPT},
+    {{"ATTACH_FILTER", SYS_setsockopt, {kNoFd, SOL_SOCKET, SO_ATTACH_FILTER, 0, 0}}, ENOPROTOOPT},
+    {{"filter, high bits", SYS_setsockopt, {kNoFd, kHighBits | 1, kHighBits | 26}}, ENOPROTOOPT},
+    {{"not of this level", SYS_setsockopt, {kNoFd, SOL_SOCKET, TCP_NODELAY, 0, 0}}, ENOPROTOOPT},
+    {{"sendto MSG_OOB", SYS_sendto, {kNoFd, 0, 0, MSG_OOB | MSG_NOSIGNAL, 0, 0}}, EOPNOTSUPP},
+    {{"sendto OOB, high bits", SYS_sendto, {kNoFd, 0, 0, kHighBits | MSG_OOB}}, EOPNOTSUPP},
+    {{"sendmsg MSG_OOB", SYS_sendmsg, {kNoFd, 0, MSG_OOB}}, EOPNOTSUPP},
+    {{"sendmmsg MSG_OOB", SYS_sendmmsg, {kNoFd, 0, 1, MSG_OOB}}, EOPNOTSUPP},
+    // Flags and advice.
+    {{"preadv2 NOWAIT", SYS_preadv2, {kNoFd, 0, 0, 0, 0, 8}}, EOPNOTSUPP},
+    {{"preadv2 NOWAIT, high bits", SYS_preadv2, {kNoFd, 0, 0, 0, 0, kHighBits | 8}}, EOPNOTSUPP},
+    {{"pwritev2 APPEND", SYS_pwritev2, {kNoFd, 0, 0, 0, 0, 16}}, EOPNOTSUPP},
+    {{"madvise COLD", SYS_madvise, {0, 0, MADV_COLD}}, EINVAL},
+    {{"madvise PAGEOUT", SYS_madvise, {0, 0, MADV_PAGEOUT}}, EINVAL},
+    {{"madvise PAGEOUT, high bits", SYS_madvise, {0, 0, kHighBits | MADV_PAGEOUT}}, EINVAL},
 };
 
 TEST(Filter, RefusesWhatItShouldAndNobodyElseDoes) {
@@ -211,6 +229,8 @@ const Denied kDeniedWithoutTwin[] = {
     {{"listmount", 458, {0, 0, 0, 0}}, ENOSYS},
     {{"lsm_get_self_attr", 459, {0, 0, 0, 0}}, ENOSYS},
     {{"mseal", 462, {0, 0, 0}}, ENOSYS},
+    {{"madvise MERGEABLE", SYS_madvise, {0, 0, MADV_MERGEABLE}}, EINVAL},
+    {{"madvise HWPOISON", SYS_madvise, {0, 0, MADV_HWPOISON}}, EINVAL},
     {{"a number in the gap", 400, {}}, ENOSYS},
     {{"a number far away", 100000, {}}, ENOSYS},
 };
@@ -311,10 +331,18 @@ const Call kAllowed[] = {
     {"socketpair", SYS_socketpair, {AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0}},
     {"fadvise", SYS_fadvise64, {kNoFd, 0, 0, POSIX_FADV_SEQUENTIAL}},
     {"madvise", SYS_madvise, {1, 1, MADV_DONTNEED}},
+    {"madvise, high bits", SYS_madvise, {0, 0, kHighBits | MADV_FREE}},
+    {"SO_REUSEADDR", SYS_setsockopt, {kNoFd, SOL_SOCKET, SO_REUSEADDR, 0, 0}},
+    {"TCP_NODELAY", SYS_setsockopt, {kNoFd, IPPROTO_TCP, TCP_NODELAY, 0, 0}},
+    {"TCP_NODELAY, high bits", SYS_setsockopt, {kNoFd, kHighBits | IPPROTO_TCP, kHighBits | 1}},
+    {"IPV6_V6ONLY", SYS_setsockopt, {kNoFd, IPPROTO_IPV6, IPV6_V6ONLY, 0, 0}},
+    {"preadv2", SYS_preadv2, {kNoFd, 0, 0, 0, 0, 0}},
+    {"pwritev2, high bits", SYS_pwritev2, {kNoFd, 0, 0, 0, 0, kHighBits}},
+    {"sendto", SYS_sendto, {kNoFd, 0, 0, MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0}},
+    {"sendmsg", SYS_sendmsg, {kNoFd, 0, 0}},
     {"memfd_create", SYS_memfd_create, {uint64_t("x"), 0}},
     {"mprotect", SYS_mprotect, {0, 0, 7}},
     {"membarrier", SYS_membarrier, {0, 0, 0}},
-    {"openat2", SYS_openat2, {kNoFd, 0, 0, 0}},
     {"faccessat2", SYS_faccessat2, {kNoFd, 0, 0, 0}},
     {"statx", SYS_statx, {kNoFd, 0, 0, 0, 0}},
     {"copy_file_range", SYS_copy_file_range, {kNoFd, 0, kNoFd, 0, 1, 0}},
@@ -340,11 +368,15 @@ TEST(Filter, LeavesTheRestAsTheKernelHasIt) {
 // What every number gets when its arguments are 0, against the list that was read when it was made.
 // A line is `number name outcome`; the name is for the reader.
 TEST(Filter, AnswersEveryNumberAsListed) {
-  std::map<uint32_t, std::string> words = {
-      {SECCOMP_RET_ALLOW, "allow"},           {SECCOMP_RET_KILL_PROCESS, "kill"},
-      {SECCOMP_RET_ERRNO | 0, "success"},     {SECCOMP_RET_ERRNO | EPERM, "EPERM"},
-      {SECCOMP_RET_ERRNO | ENOSYS, "ENOSYS"}, {SECCOMP_RET_ERRNO | EINVAL, "EINVAL"},
-      {SECCOMP_RET_ERRNO | ENOTTY, "ENOTTY"}, {SECCOMP_RET_ERRNO | EAFNOSUPPORT, "EAFNOSUPPORT"}};
+  std::map<uint32_t, std::string> words = {{SECCOMP_RET_ALLOW, "allow"},
+                                           {SECCOMP_RET_KILL_PROCESS, "kill"},
+                                           {SECCOMP_RET_ERRNO | 0, "success"},
+                                           {SECCOMP_RET_ERRNO | EPERM, "EPERM"},
+                                           {SECCOMP_RET_ERRNO | ENOSYS, "ENOSYS"},
+                                           {SECCOMP_RET_ERRNO | EINVAL, "EINVAL"},
+                                           {SECCOMP_RET_ERRNO | ENOTTY, "ENOTTY"},
+                                           {SECCOMP_RET_ERRNO | EAFNOSUPPORT, "EAFNOSUPPORT"},
+                                           {SECCOMP_RET_ERRNO | ENOPROTOOPT, "ENOPROTOOPT"}};
   std::ifstream file(FILTER_LIST);
   std::string name, expected;
   long number = 0, next = 0;
