@@ -50,8 +50,10 @@ class Stage {
     HEARTH_CHECK(number != __NR_SCMP_ERROR);  // a name nobody knows is a spelling mistake
     if (number < 0) return;                   // another architecture's
     std::vector<scmp_arg_cmp> arguments;
-    for (const policy::Argument& a : rule.arguments)
-      arguments.push_back({a.index, SCMP_CMP_MASKED_EQ, a.mask, a.value});
+    for (const policy::Argument& a : rule.arguments) {
+      arguments.push_back(a.is_given ? scmp_arg_cmp{a.index, SCMP_CMP_NE, 0, 0}
+                                     : scmp_arg_cmp{a.index, SCMP_CMP_MASKED_EQ, a.mask, a.value});
+    }
     checked(seccomp_rule_add_exact_array(filter_.get(), action, number, unsigned(arguments.size()),
                                          arguments.data()),
             rule.name);

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -299,6 +300,9 @@ std::vector<Group> refused(Program program) {
        {{"fadvise64", {is(3, POSIX_FADV_WILLNEED)}},
         {"madvise", {is(2, MADV_WILLNEED)}},
         {"readahead", {}}}},
+      {"the limit on core dumps: at 1 no program of the host is started for a crash, at 0 one is",
+       SCMP_ACT_ERRNO(EPERM),
+       {{"setrlimit", {is(0, RLIMIT_CORE)}}, {"prlimit64", {is(1, RLIMIT_CORE), given(2)}}}},
       {"urgent data, which Unix sockets had no need of: it was a way into the kernel's memory",
        SCMP_ACT_ERRNO(EOPNOTSUPP), urgent_data()},
   };

@@ -126,6 +126,8 @@ class Shapes(Attacks):
             (62, 1, 0, 0), lacks="EINVAL|ENODEV"),
     *(Promise(f"cannot_raise_its_limit_of_{name}", "kernel.raise_limit", REFUSED,
               (f"RLIMIT_{name.upper()}", value)) for name, value in LIMITS.items()),
+    # 0 would make the kernel start the program of a piped core_pattern: see vm/guest_attacks.py.
+    Promise("cannot_lower_its_limit_of_core", "kernel.raise_limit", REFUSED, ("RLIMIT_CORE", 0)),
     Promise("cannot_take_priority", "kernel.be_nicer_to_itself", "EACCES|EPERM"),
     Promise("cannot_run_in_real_time", "kernel.schedule_in_real_time", REFUSED),
     Promise("cannot_be_first_at_the_disk", "kernel.first_at_the_disk", REFUSED),
@@ -148,7 +150,7 @@ class Shapes(Attacks):
             lacks="ENOSYS"),
     Promise("cannot_move_pages_between_nodes", "kernel.reach", REFUSED, (279, 0, 0, 0, 0, 0, 0),
             lacks="ENOSYS"),
-    Promise("cannot_rewrite_its_memory_map", "kernel.process_control", "EINVAL", (35, 1, 0, 0),
+    Promise("cannot_rewrite_its_memory_map", "kernel.rewrite_its_memory_map", "EINVAL",
             lacks="EPERM"),
     Promise("cannot_list_security_modules", "kernel.reach", "ENOSYS", (461, 0, 0, 1),
             lacks="ENOSYS"),

@@ -35,6 +35,7 @@ class Service(Instance):
 
     def __init__(self):
         self.state, self.run = pathlib.Path("/var/lib/hearth"), pathlib.Path("/run/hearth")
+        self.home = self.state
         self.port = 8080
         self.process = None
 

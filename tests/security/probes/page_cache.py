@@ -184,7 +184,7 @@ ENDS = {
     "by_a_pipe_after_splice": SPLICED, "by_a_pipe_after_vmsplice": SPLICED,
     "by_a_race_for_a_private_copy": PRIVATE, "by_a_shared_mapping": "EACCES",
     "by_copying_a_range": "EBADF", "by_opening_it": OPENED, "by_opening_its_descriptor": OPENED,
-    "by_pwritev2": "EBADF", "by_receiving_into_a_mapping": "EFAULT",
+    "by_pwritev2": "ENOTSUP", "by_receiving_into_a_mapping": "EFAULT",
     "by_sending_a_file": SPLICED, "by_splicing_a_pipe": SPLICED,
     "by_the_memory_of_a_private_mapping": PRIVATE,
     "by_the_memory_of_a_shared_mapping": "EIO|EFAULT"}

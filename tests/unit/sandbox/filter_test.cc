@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -80,6 +81,10 @@ const Denied kDenied[] = {
     {{"migrate_pages", SYS_migrate_pages, {kNobody, 0, 0, 0}}, EPERM},
     {{"move_pages", SYS_move_pages, {kNobody, 0, 0, 0, 0, 0}}, EPERM},
     {{"prlimit64 of init", SYS_prlimit64, {1, 99, 0, 0}}, EPERM},
+    {{"setrlimit of core dumps", SYS_setrlimit, {RLIMIT_CORE, 1}}, EPERM},
+    {{"setrlimit of core dumps, high bits", SYS_setrlimit, {kHighBits | RLIMIT_CORE, 1}}, EPERM},
+    {{"prlimit64 of core dumps", SYS_prlimit64, {0, RLIMIT_CORE, 1, 0}}, EPERM},
+    {{"the same, from far up", SYS_prlimit64, {0, RLIMIT_CORE, 1l << 32, 0}}, EPERM},
     {{"sched_setaffinity of init", SYS_sched_setaffinity, {1, 0, 0}}, EPERM},
     {{"sched_setattr of init", SYS_sched_setattr, {1, 0, 0}}, EPERM},
     {{"sched_setparam of init", SYS_sched_setparam, {1, 0}}, EPERM},
@@ -291,6 +296,9 @@ const Call kAllowed[] = {
     {"kill a group of nobody", SYS_kill, {-kNobody, 0}},
     {"pidfd_open nobody", SYS_pidfd_open, {kNobody, 0}},
     {"prlimit64", SYS_prlimit64, {0, 7, 0, 0}},
+    {"prlimit64 that looks at core dumps", SYS_prlimit64, {0, RLIMIT_CORE, 0, 0}},
+    {"prlimit64 of descriptors", SYS_prlimit64, {0, RLIMIT_NOFILE, 1, 0}},
+    {"setrlimit of descriptors", SYS_setrlimit, {RLIMIT_NOFILE, 1}},
     {"setpriority", SYS_setpriority, {0, 0, 19}},
     {"sched_setaffinity", SYS_sched_setaffinity, {0, 0, 0}},
     {"sched_setscheduler", SYS_sched_setscheduler, {0, 0, 0}},
