@@ -52,7 +52,7 @@ void take_ids(const Plan&) {
 // The stage is private, so nothing that is mounted from here on is seen outside.
 void attach_image(const Plan& plan) {
   sys::Fd root = mounts::clone(AT_FDCWD, plan.image, mounts::Depth::kRecursive, plan.image);
-  mounts::attach(root.get(), AT_FDCWD, kBox);
+  mounts::attach_at(root.get(), kBox);
   sys::check(::fchdir(root.get()), "fchdir", plan.image);
 }
 
@@ -112,13 +112,13 @@ void leave_keyring_and_session(const Plan&) {
 
 // Before the limit on descriptors, which the spawner's numbers may be beyond.
 void place_descriptors(const Plan& plan) {
-  sys::check(::dup2(plan.control, kSocketFd), "dup2", "control");
-  sys::check(::close_range(kFirstFreeFd, ~0u, 0), "close_range");
   int null = sys::check(::open("/dev/null", O_RDWR), "open", "/dev/null");
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (fd != null) sys::check(::dup2(null, fd), "dup2", "/dev/null");
   }
-  if (null > STDERR_FILENO) ::close(null);
+  sys::check(::dup2(plan.control, kSocketFd), "dup2", "control");
+  // Last: a failure is reported by plan.control until then.
+  sys::check(::close_range(kFirstFreeFd, ~0u, 0), "close_range");
 }
 
 void limit_resources(const Plan& plan) {

@@ -78,7 +78,7 @@ void Images::assemble(const std::string& name, int rootfs, const std::string& pa
   sys::check(::mkdir(path.c_str(), 0755), "mkdir", path);
   try {
     sys::Fd root = mounts::clone(rootfs, "", Depth::kOne, path.c_str());
-    mounts::attach(root.get(), AT_FDCWD, path.c_str());
+    mounts::attach_at(root.get(), path.c_str());
     attach_shared(root.get());
   } catch (...) {
     (void)::umount2(path.c_str(), MNT_DETACH);  // not mounted yet is as good

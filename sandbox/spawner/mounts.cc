@@ -36,17 +36,27 @@ void set_attributes(int tree, uint64_t attributes, Depth depth, const char* obje
   sys::check(::mount_setattr(tree, "", flags, &wanted, sizeof wanted), "mount_setattr", object);
 }
 
-void attach(int tree, int directory, const char* target) {
-  sys::check(::move_mount(tree, "", directory, target, MOVE_MOUNT_F_EMPTY_PATH), "move_mount",
-             target);
+void attach(int tree, int root, const char* target) {
+  sys::Fd place = open_below(root, target, target);
+  constexpr unsigned kByDescriptors = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+  sys::check(::move_mount(tree, "", place.get(), "", kByDescriptors), "move_mount", target);
 }
 
-sys::Fd open_below(int root, const char* path, const char* object) {
+void attach_at(int tree, const char* path) {
+  sys::check(::move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH), "move_mount", path);
+}
+
+sys::Fd try_open_below(int root, const char* path) {
   open_how how{};
   how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  long fd = ::syscall(SYS_openat2, root, path, &how, sizeof how);
-  return sys::Fd(static_cast<int>(sys::check(fd, "openat2", object)));
+  return sys::Fd(static_cast<int>(::syscall(SYS_openat2, root, path, &how, sizeof how)));
+}
+
+sys::Fd open_below(int root, const char* path, const char* object) {
+  sys::Fd folder = try_open_below(root, path);
+  sys::check(folder.get(), "openat2", object);
+  return folder;
 }
 
 void change_root(int root) {

@@ -29,10 +29,18 @@ sys::Fd clone(int directory, const char* path, Depth depth, const char* object);
 // Sets MOUNT_ATTR_* on a mount that is not attached, or on all mounts of the tree.
 void set_attributes(int tree, uint64_t attributes, Depth depth, const char* object);
 
-void attach(int tree, int directory, const char* target);
+// At a folder below `root`, as open_below finds it: whoever owns an image can put a link in the
+// place of any of its folders, at any time. `root` may be AT_FDCWD.
+void attach(int tree, int root, const char* target);
+
+// At a path that only the spawner, or the operator, can change.
+void attach_at(int tree, const char* path);
 
 // Opens an existing folder below `root`: no symbolic link on the way, never outside.
 sys::Fd open_below(int root, const char* path, const char* object);
+
+// The same for who must not throw: empty, and errno says why.
+sys::Fd try_open_below(int root, const char* path);
 
 // Makes the attached tree `root` this process' root and forgets the old one.
 void change_root(int root);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "sandbox/spawner/child.h"
+#include "sandbox/spawner/mounts.h"
 
 namespace hearth::sandbox::spawner {
 namespace {
@@ -37,28 +38,30 @@ bool enter(Work& work) {
   return ::setns(work.pidfd, CLONE_NEWUSER | CLONE_NEWNS) == 0;
 }
 
+// From here on the working directory is the sandbox' root. Descriptors that are left open end with
+// the helper.
 bool mount_task(Work& work) {
-  return ::move_mount(work.bundle, "", AT_FDCWD, "/var/task", MOVE_MOUNT_F_EMPTY_PATH) == 0;
+  int place = mounts::try_open_below(AT_FDCWD, "var/task").release();
+  return place >= 0 && ::move_mount(work.bundle, "", place, "",
+                                    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0;
 }
 
 // Gives an existing tmpfs another size. It fails when more than that is in it.
 bool resize(const Work& work, const char* path) {
-  int context = ::fspick(AT_FDCWD, path, FSPICK_CLOEXEC | FSPICK_NO_AUTOMOUNT);
-  if (context < 0) return false;
-  bool done = ::fsconfig(context, FSCONFIG_SET_STRING, "size", work.plan.tmp_bytes, 0) == 0 &&
-              ::fsconfig(context, FSCONFIG_SET_STRING, "nr_inodes", work.plan.tmp_inodes, 0) == 0 &&
-              ::fsconfig(context, FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) == 0;
-  int error = errno;
-  ::close(context);
-  errno = error;
-  return done;
+  int place = mounts::try_open_below(AT_FDCWD, path).release();
+  if (place < 0) return false;
+  int context = ::fspick(place, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+  return context >= 0 &&
+         ::fsconfig(context, FSCONFIG_SET_STRING, "size", work.plan.tmp_bytes, 0) == 0 &&
+         ::fsconfig(context, FSCONFIG_SET_STRING, "nr_inodes", work.plan.tmp_inodes, 0) == 0 &&
+         ::fsconfig(context, FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) == 0;
 }
 
 bool resize_tmp(Work& work) {
-  return resize(work, "/tmp");
+  return resize(work, "tmp");
 }
 bool resize_shm(Work& work) {
-  return resize(work, "/dev/shm");
+  return resize(work, "dev/shm");
 }
 
 // As the sandbox' uid 0, so that a process number that was meanwhile given to somebody outside is

@@ -80,7 +80,7 @@ void enter_stage(const SpawnerPolicy& policy) {
     make_folder(root.get(), folder);
   }
   // Any folder will do for a moment: what is mounted on it is the next root.
-  mounts::attach(root.get(), AT_FDCWD, policy.state_dir.c_str());
+  mounts::attach_at(root.get(), policy.state_dir.c_str());
   mounts::attach(proc.get(), root.get(), "proc");
   mounts::attach(state.get(), root.get(), "state");
   mounts::attach(runtimes.get(), root.get(), "runtimes");

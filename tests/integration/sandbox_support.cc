@@ -199,6 +199,17 @@ std::string SandboxTest::group(const Spec& spec) const {
   return fmt::format("{}/tenants/{}/{}/s-{}", base, spec.tenant, parent, spec.id);
 }
 
+fs::path SandboxTest::make_image(const std::string& name, const std::string& rootfs) {
+  fs::path root = state + "/images/" + name + "/" + rootfs;
+  for (const char* folder : {"proc", "dev", "tmp", "bin", "var/task", "var/runtime"}) {
+    fs::create_directories(root / folder);
+  }
+  EXPECT_TRUE(exists("/bin/busybox")) << "busybox-static is missing";
+  fs::copy_file("/bin/busybox", root / "bin/busybox");
+  fs::create_symlink("busybox", root / "bin/sh");
+  return root;
+}
+
 bool dead_within(int pidfd, milliseconds limit) {
   return readable_within(pidfd, limit);
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,6 +43,8 @@ class SandboxTest : public ::testing::Test {
 
   Output run(const Created& created, const std::string& command, char as = 'u');
   std::string group(const Spec& spec) const;  // the path of its cgroup
+  // An image with busybox for a shell, as hearthd could put it there: its rootfs.
+  std::filesystem::path make_image(const std::string& name, const std::string& rootfs = "rootfs");
 
   std::string state, base, spawner, init;
   SpawnerPolicy policy;

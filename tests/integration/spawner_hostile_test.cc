@@ -54,15 +54,24 @@ TEST_F(HostileTest, GetsNoImageByALink) {
 }
 
 TEST_F(HostileTest, GetsNoMountPointByALink) {
-  fs::path rootfs = state + "/images/evil/rootfs";
-  for (const char* folder : {"proc", "dev", "tmp", "var/runtime"}) {
-    fs::create_directories(rootfs / folder);
+  const char* const points[] = {"proc", "dev", "tmp", "var", "var/task", "var/runtime"};
+  for (size_t i = 0; i < std::size(points); ++i) {
+    fs::path point = make_image(fmt::format("evil-{}", i)) / points[i];
+    fs::remove_all(point);
+    fs::create_directory_symlink("/state", point);
   }
-  fs::create_directory_symlink("/state", rootfs / "var/task");
   start();
+  for (size_t i = 0; i < std::size(points); ++i) {
+    Spec wanted = spec();
+    wanted.image = fmt::format("evil-{}", i);
+    Failure failure = refused(wanted);
+    EXPECT_EQ(failure.step, "openat2") << points[i];
+    EXPECT_EQ(failure.error, ELOOP) << points[i];
+  }
+  make_image("good");
   Spec wanted = spec();
-  wanted.image = "evil";
-  EXPECT_EQ(refused(wanted).error, ELOOP);
+  wanted.image = "good";
+  kill_and_remove(create(wanted));
 }
 
 TEST_F(HostileTest, GetsNoBundleByALink) {

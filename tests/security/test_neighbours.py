@@ -36,6 +36,7 @@ def against(name, attempt, ends, *more):
     *against("see_the_map_of", "see_maps", "ENOENT"),
     *against("see_descriptors_of", "see_descriptors", "ENOENT"),
     *against("take_a_descriptor_of", "take_descriptor", "EPERM"),
+    *against("write_to_the_program_of", "open_program", "ENOENT"),
     *against("enter_namespaces_of", "enter_namespaces", "EPERM"),
     *against("slow_down", "slow_down", "EPERM"),
     *against("schedule_as_idle", "schedule_as_idle", "EPERM"),
@@ -156,6 +157,8 @@ class Servers(Attacks):
         return found
 
 
+WATCHED = ("import watchers\nfrom verdict import handle\n"
+           f"watchers.watch({INIT}, {ZYGOTE})\n")
 IMPORTED = ("import neighbours\nfrom verdict import handle\n"
             "neighbours.prepare()\n"
             "neighbours.make_traceable()\n")
@@ -203,6 +206,36 @@ for way in ("folder", "peer", "message"):
     for each in (signal.SIGKILL, signal.SIGSTOP, signal.SIGUSR2, signal.SIGINT):
         name = f"test_cannot_send_{each.name}_to_the_zygote_by_a_{way}_made_at_import"
         setattr(Zygote, name, lambda self, way=way, number=each: self.check_handle(way, number))
+
+
+class HalfMade(Attacks):
+    """A process is closed to its user from its first moment, not only once it is set up."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        files = {**MODULES, "watched.py": WATCHED}
+        for name in ("watched", "rewatched"):
+            cls.hearth.function(name, "python3", "watched.handle", files,
+                                "concurrency_max = 1\n" + LIMITS)
+
+    def setUp(self):
+        twin = self.outside("watchers.caught_outside", place="scratch")
+        self.assertTrue(twin.worked, twin.detail)
+
+    def test_cannot_catch_a_process_that_the_zygote_makes(self):
+        """Nearer than a call can get: the import's processes live while the first one is made."""
+        found = self.inside("watchers.caught", function="watched")
+        self.assertEqual(found, (False, "nothing"))
+        found = self.inside("watchers.caught", function="watched")
+        self.assertEqual(found, (False, "nobody looks"))
+
+    def test_cannot_catch_the_process_of_the_next_call(self):
+        self.inside("watchers.caught", function="rewatched")
+        found = self.inside("watchers.watch", INIT, ZYGOTE, function="rewatched")
+        self.assertTrue(found.worked, found.detail)
+        found = self.inside("watchers.caught", function="rewatched")
+        self.assertEqual(found, (False, "nobody looks"))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ Which process to attack: its number inside; 0 is a child of this one, for the tw
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import struct
+import subprocess
+import tempfile
 import time
 
 from host import libc, system_call
@@ -94,6 +97,21 @@ def take_descriptor(pid):
 
 def enter_namespaces(pid):
     return on(pid, lambda pid: system_call(308, os.pidfd_open(pid), 0x20000000))
+
+
+def open_program(pid):
+    """The program that a process runs, taken while it runs and written to when it has ended."""
+    if pid:
+        return os.close(os.open(f"/proc/self/fd/{os.open(f'/proc/{pid}/exe', os.O_PATH)}",
+                                os.O_WRONLY))
+    copy = shutil.copy("/bin/sleep", tempfile.mkdtemp(dir="/tmp") + "/program")
+    try:
+        with subprocess.Popen([copy, "30"]) as victim:
+            handle = os.open(f"/proc/{victim.pid}/exe", os.O_PATH)
+            victim.kill()
+        return os.close(os.open(f"/proc/self/fd/{handle}", os.O_WRONLY))
+    finally:
+        shutil.rmtree(os.path.dirname(copy))
 
 
 def slow_down(pid):
