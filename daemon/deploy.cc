@@ -134,6 +134,14 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
   if (auto bad = check_reads(manifest)) co_return std::move(*bad);
   sys::fail_point("deploy.checked");
 
+  // What is not live by the end of this frame disappears with it, also when the host fails or the
+  // client goes away during the trial.
+  struct Candidate {
+    Deployer& deployer;
+    std::string hash;
+    std::shared_ptr<const Version> version;
+    ~Candidate() { deployer.take_back(version, hash); }
+  } candidate{*this, bundle.hash, nullptr};
   if (!fs::exists(bundle_path(bundle.hash))) {
     sys::check(::rename(folder.c_str(), bundle_path(bundle.hash).c_str()), "rename",
                bundle_path(bundle.hash));
@@ -142,19 +150,9 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
   auto live = services_.registry.find(tenant, manifest.name);
   auto version = services_.registry.add(tenant, bundle.hash, bundle.bytes, manifest);
   if (version == live) co_return Deployed{version, false};
+  candidate.version = version;
   sys::fail_point("deploy.added");
 
-  // A version that is not live yet disappears with this frame, also when the client goes away
-  // during the trial.
-  struct Candidate {
-    Deployer& deployer;
-    std::shared_ptr<const Version> version;
-    ~Candidate() {
-      if (!version) return;
-      deployer.services_.registry.discard(version);
-      deployer.drop_bundle(version->hash);
-    }
-  } candidate{*this, version};
   std::optional<StartFailure> failure;
   std::string output;
   if (verify) failure = co_await services_.fleet.trial(version, &output);
@@ -164,7 +162,6 @@ Task<std::variant<Deployed, CallError>> Deployer::install(std::string tenant, st
     co_return no_such(409, fmt::format("'{}' was deleted while it was deployed", manifest.name));
   }
   if (failure) co_return load_refusal(*failure, output);
-  candidate.version.reset();
   go_live(version);
   co_return Deployed{version, true};
 }
@@ -257,6 +254,20 @@ Task<std::optional<CallError>> Deployer::remove(std::string tenant, std::string 
   sys::fail_point("delete.dropped");
   if (!services_.registry.find(tenant, function)) services_.logs.remove(tenant, function);
   co_return std::nullopt;
+}
+
+// A version that was live stays. So does one that the disk does not let go of: the next start
+// sweeps it, with its code.
+void Deployer::take_back(const std::shared_ptr<const Version>& version, const std::string& hash) {
+  try {
+    if (version) services_.registry.discard(version);
+  } catch (const sys::Error& error) {
+    sys::log::warning("version is not discarded", {{"tenant", version->tenant},
+                                                   {"function", version->manifest.name},
+                                                   {"version", version->number},
+                                                   {"error", error.what()}});
+  }
+  drop_bundle(hash);
 }
 
 void Deployer::drop_bundle(const std::string& hash) {

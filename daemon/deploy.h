@@ -56,6 +56,7 @@ class Deployer {
   std::optional<CallError> check_files(const registry::Manifest& manifest,
                                        const std::string& folder) const;
   void go_live(const std::shared_ptr<const registry::Version>& version);
+  void take_back(const std::shared_ptr<const registry::Version>& version, const std::string& hash);
   void drop_bundle(const std::string& hash);
   std::string bundle_path(const std::string& hash) const {
     return options_.state_dir + "/bundles/" + hash;

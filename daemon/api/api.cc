@@ -10,6 +10,8 @@
 #include "daemon/api/openapi.h"
 #include "daemon/http/error.h"
 #include "daemon/triggers/http_trigger.h"
+#include "sandbox/sys/error.h"
+#include "sandbox/sys/log.h"
 
 namespace hearth::daemon {
 using http::Request;
@@ -96,6 +98,16 @@ Task<Response> Api::manage(Request& request) {
         request.peer.unix ? "the management API is for root, hearthd's own user and the admin group"
                           : "the management API is served on the Unix socket only");
   }
+  try {
+    co_return co_await resource(request);
+  } catch (const sys::Error& error) {
+    // Who manages may know what the host refused; who calls a function may not.
+    sys::log::error("request failed", {{"path", request.path}, {"error", error.what()}});
+    co_return api_error(500, "internal", error.what());
+  }
+}
+
+Task<Response> Api::resource(Request& request) {
   Context context{request, split_path(std::string_view(request.path).substr(4))};
   const auto& parts = context.parts;
   const std::string& method = request.method;

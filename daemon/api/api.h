@@ -45,6 +45,7 @@ class Api {
   using Reply = loop::Task<http::Response>;
   bool may_manage(const http::Peer& peer) const;
   Reply manage(http::Request& request);
+  Reply resource(http::Request& request);
 
   Reply tenants(Context context);
   Reply functions(Context context);

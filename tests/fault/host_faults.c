@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Preloaded into hearthd by test_disk_and_clock.py: a disk that refuses the ledger, and
-// a wall clock that is set. HEARTH_HOST_FAULTS names a file of two numbers that the test changes:
-// the errno of each write (0: none), and the seconds by which the clock is off.
+// Preloaded into hearthd by tests/support/host_faults.py: a disk that refuses some files, and a
+// wall clock that is set. HEARTH_HOST_FAULTS names a file that the test changes: the errno of each
+// write (0: none), the seconds by which the clock is off, and a part of the refused files' paths.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,6 +18,7 @@
 
 struct faults {
   volatile int64_t write_errno, clock_offset_s;
+  char refused[64];
 };
 static struct faults none;
 static struct faults* faults = &none;
@@ -31,7 +32,7 @@ __attribute__((constructor)) static void attach(void) {
   if (at != MAP_FAILED) faults = at;
 }
 
-// The database and its log, not the in-flight table, which is written through a mapping.
+// Not what is written through a mapping: the in-flight table.
 static int refuses(int fd) {
   char link[32], path[512];
   if (faults->write_errno == 0) return 0;
@@ -39,13 +40,16 @@ static int refuses(int fd) {
   ssize_t size = readlink(link, path, sizeof path - 1);
   if (size < 0) return 0;
   path[size] = '\0';
-  if (!strstr(path, "/ledger.db")) return 0;
+  if (!strstr(path, faults->refused)) return 0;
   errno = (int)faults->write_errno;
   return 1;
 }
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+ssize_t write(int fd, const void* bytes, size_t size) {
+  return refuses(fd) ? -1 : NEXT(write)(fd, bytes, size);
+}
 ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) {
   return refuses(fd) ? -1 : NEXT(pwrite64)(fd, bytes, size, at);
 }

@@ -6,61 +6,14 @@ import datetime
 import errno
 import http.client
 import json
-import mmap
-import os
 import pathlib
-import struct
-import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from books import all_records, check_usage, seen
-from instance import Instance
+from host_faults import Case
 from waiting import Background, until
-
-ECHO = "def handle(event, context):\n    return event\n"
-SANITIZED = "ASAN_OPTIONS" in os.environ
-
-
-def build_shim():
-    """The shared object, and with a sanitizer what has to be loaded before it."""
-    source = pathlib.Path(__file__).parent / "host_faults.c"
-    out = pathlib.Path(tempfile.mkdtemp(prefix="hearth-test-")) / "host_faults.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", out, source, "-ldl"], check=True)
-    out.parent.chmod(0o755)
-    first = []
-    if SANITIZED:
-        first = [subprocess.run(["cc", "-print-file-name=libasan.so"], check=True,
-                                capture_output=True, text=True).stdout.strip()]
-    return out, ":".join([*first, str(out)])
-
-
-class Case(unittest.TestCase):
-    config = ""
-
-    def setUp(self):
-        shim, preload = build_shim()
-        self.addCleanup(lambda: (shim.unlink(), shim.parent.rmdir()))
-        self.hearth = Instance(self.config)
-        self.addCleanup(self.hearth.close)
-        path = self.hearth.home / "host-faults"
-        path.write_bytes(bytes(4096))
-        with open(path, "r+b") as file:
-            self.faults = mmap.mmap(file.fileno(), 4096)
-        self.hearth.env.update({"HEARTH_HOST_FAULTS": str(path), "LD_PRELOAD": preload})
-        self.hearth.start()
-        self.hearth.python("echo", ECHO)
-
-    def set(self, write_errno=0, clock_offset_s=0):
-        self.faults[:16] = struct.pack("=qq", write_errno, clock_offset_s)
-
-    def call(self):
-        return self.hearth.http("POST", "/fn/default/echo", b"x")
-
-    def serves(self):
-        return self.call()[0] == 200
 
 
 class Ledger(Case):
@@ -69,7 +22,7 @@ class Ledger(Case):
 
     def check_errno(self, error):
         answers = [self.call() for _ in range(3)]
-        self.set(write_errno=error)
+        self.refuse("/ledger.db", error)
 
         def refuses():
             answers.append(self.call())
@@ -108,7 +61,7 @@ class Ledger(Case):
         self.check_errno(errno.EROFS)
 
     def test_sigkill_while_it_refuses_loses_no_answered_call(self):
-        self.set(write_errno=errno.EIO)
+        self.refuse("/ledger.db", errno.EIO)
         answers = []
         for _ in range(100):
             answers.append(self.call())
@@ -137,7 +90,7 @@ class LedgerWithDurabilityHost(Ledger):
 
     def check_errno(self, error):
         self.assertEqual(self.call()[0], 200)
-        self.set(write_errno=error)
+        self.refuse("/ledger.db", error)
         waiting = Background(self.call)
         until(lambda: self.hearth.http("GET", "/readyz")[0] == 503, "it is not ready")
         self.assertEqual(self.call()[0], 503)
@@ -149,7 +102,7 @@ class LedgerWithDurabilityHost(Ledger):
         self.check_books([answer])
 
     def test_sigkill_while_it_refuses_loses_no_answered_call(self):
-        self.set(write_errno=errno.EIO)
+        self.refuse("/ledger.db", errno.EIO)
         waiting = Background(self.call)
         until(lambda: self.hearth.http("GET", "/readyz")[0] == 503, "it is not ready")
         self.hearth.process.kill()

@@ -18,6 +18,7 @@ FLOODS = {
     "zeros": ("00", 3 << 20), "no_line_end": ("78", 3 << 20), "empty_lines": ("0a", 1 << 20),
     "bytes_that_are_no_text": ("fffec328", 300_000), "short_lines": ("610a", 500_000),
     "carriage_returns": ("0d", 1 << 20)}
+STREAMS = {1: "stdout", 2: "stderr"}
 # What would fill the tables of the next call: (attempt, arguments).
 CROWDS = {
     "as_many_processes_as_it_may": ("neighbours.children", (5000,)),
@@ -65,13 +66,14 @@ class Floods(Attacks):
 
     # Logs ------------------------------------------------------------------------------------
 
-    def log_flood(self, name):
+    def log_flood(self, name, descriptor):
         before = self.memory()
-        found = self.inside("forge.write_log", *FLOODS[name], function="loud")
+        found = self.inside("forge.write_log", *FLOODS[name], descriptor, function="loud")
         self.assertTrue(found.worked or found.detail.startswith("log_exceeded"), found.detail)
         self.assertLess(self.memory() - before, GROWTH_MAX)
         call = self.hearth.calls(function="loud", limit=1)[0]
         lines = json.loads(self.hearth.cli("--json", "logs", "loud", "--call", call["id"]).stdout)
+        self.assertEqual({line["stream"] for line in lines}, {STREAMS[descriptor], "platform"})
         kept = sum(len(line["text"]) for line in lines if line["stream"] != "platform")
         self.assertLessEqual(kept, 6 * (KEPT_KB << 10))  # a byte that is no text takes more
         notes = [line["text"] for line in lines if line["stream"] == "platform"]
@@ -133,8 +135,9 @@ for each in CROWDS:
         setattr(Floods, f"test_with_{reuse}_a_call_cannot_leave_{each}",
                 lambda self, mode=reuse, name=each: self.crowd(mode, name))
 for each in FLOODS:
-    setattr(Floods, f"test_a_log_cannot_flood_hearthd_with_{each}",
-            lambda self, name=each: self.log_flood(name))
+    for number, stream in STREAMS.items():
+        setattr(Floods, f"test_{stream}_cannot_flood_hearthd_with_{each}",
+                lambda self, name=each, number=number: self.log_flood(name, number))
 
 
 if __name__ == "__main__":

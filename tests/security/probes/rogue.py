@@ -14,8 +14,12 @@ NAMES = b"runtime\0rogue\0version\x001\0"
 HEADER = struct.Struct("<IBBHIIQ")
 
 
-def send(kind, number=0, meta=b"", body=b""):
-    CHANNEL.sendall(HEADER.pack(0x48545248, kind, 0, 0, len(meta), len(body), number) + meta + body)
+def frame(kind, number=0, meta=b"", body=b""):
+    return HEADER.pack(0x48545248, kind, 0, 0, len(meta), len(body), number) + meta + body
+
+
+def send(*parts):
+    CHANNEL.sendall(frame(*parts))
 
 
 def receive():
@@ -26,6 +30,11 @@ def receive():
     if meta + body:
         CHANNEL.recv(meta + body, socket.MSG_WAITALL)
     return kind, number
+
+
+def read_slowly():
+    while CHANNEL.recv(1):
+        time.sleep(1)
 
 
 def with_descriptors(kind, meta):
@@ -56,7 +65,12 @@ AFTER_READY = {
     "error_before_the_call": lambda: send(ERROR, 0, b"kind\0load_error\0"),
     "a_call_from_below": lambda: send(CALL, 1), "a_load_from_below": lambda: send(LOAD),
     "ends_after_its_ready": lambda: os._exit(0),
-    "a_byte_before_the_call": lambda: CHANNEL.sendall(b"x")}
+    "a_byte_before_the_call": lambda: CHANNEL.sendall(b"x"),
+    "never_reads": lambda: time.sleep(600), "reads_a_byte_a_second": lambda: read_slowly()}
+# What is sent for the rest of the call in place of its answer; the channel stays open.
+ANSWERS = {
+    "half_a_header": lambda answer: answer[:HEADER.size // 2],
+    "half_an_answer": lambda answer: answer[:-1]}
 
 
 def main(way):
@@ -70,7 +84,10 @@ def main(way):
             send(READY, 0, READIES.get(way, b""))
             AFTER_READY.get(way, int)()
         elif kind == CALL:
-            send(REPLY, number, b"", b'"right"')
+            answer = frame(REPLY, number, b"", b'"right"')
+            CHANNEL.sendall(ANSWERS.get(way, bytes)(answer))
+            if way in ANSWERS:
+                time.sleep(600)
 
 
 if __name__ == "__main__":
