@@ -170,7 +170,8 @@ def of_other_processes():
                 ("sched_setattr", 314, (target, BAD, 0)), ("ioprio_set", 251, (1, target, BAD))):
             yield Attempt(f"{name}({target})", number, arguments)
     for name, number, arguments in (
-            ("setrlimit(core)", 160, (4, BAD)), ("setrlimit(core, high bits)", 160, (2**32 + 4, BAD)),
+            ("setrlimit(core)", 160, (4, BAD)),
+            ("setrlimit(core, high bits)", 160, (2**32 + 4, BAD)),
             ("prlimit64(core)", 302, (0, 4, BAD)), ("prlimit64(core, far up)", 302, (0, 4, 2**32)),
             ("prlimit64(core, looks)", 302, (0, 4, 0, BAD)),
             ("prlimit64(nobody)", 302, (NOBODY, 7)), ("setpriority(nobody)", 141, (0, NOBODY, 19)),

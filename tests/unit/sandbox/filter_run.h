@@ -7,9 +7,18 @@
 #include <cstdint>
 #include <span>
 
+#include "sandbox/init/filter.h"
+
 namespace hearth::sandbox {
 
 using Filter = std::span<const sock_filter>;  // empty: none
+
+inline Filter server() {
+  return init::kServerFilter;
+}
+inline Filter zygote() {
+  return init::kZygoteFilter;
+}
 
 // One system call, made for real.
 struct Call {

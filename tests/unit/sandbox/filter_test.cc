@@ -2,8 +2,6 @@
 // The system call filter, by calling: in a forked child with the filter, and, to show that the
 // filter makes the difference, in one without. As root, so that no other EPERM looks like the
 // filter's.
-#include "sandbox/init/filter.h"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/if_packet.h>
@@ -33,13 +31,6 @@ constexpr uint64_t kNobody = 0x7fffffff;  // a process id that no process has
 constexpr uint64_t kNoFd = ~uint64_t(0);
 constexpr uint64_t kHighBits = uint64_t(0xdead) << 32;  // which the kernel drops from an int
 constexpr uint64_t kAll = ~uint64_t(0);
-
-Filter server() {
-  return init::kServerFilter;
-}
-Filter zygote() {
-  return init::kZygoteFilter;
-}
 
 struct Denied {
   Call call;
@@ -298,7 +289,6 @@ const Call kAllowed[] = {
     {"prlimit64", SYS_prlimit64, {0, 7, 0, 0}},
     {"prlimit64 that looks at core dumps", SYS_prlimit64, {0, RLIMIT_CORE, 0, 0}},
     {"prlimit64 of descriptors", SYS_prlimit64, {0, RLIMIT_NOFILE, 1, 0}},
-    {"setrlimit of descriptors", SYS_setrlimit, {RLIMIT_NOFILE, 1}},
     {"setpriority", SYS_setpriority, {0, 0, 19}},
     {"sched_setaffinity", SYS_sched_setaffinity, {0, 0, 0}},
     {"sched_setscheduler", SYS_sched_setscheduler, {0, 0, 0}},
