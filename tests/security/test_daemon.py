@@ -14,7 +14,7 @@ BAD = ("bad_reply",)
 ENDS = {
     "byte_by_byte": (200,), "many_descriptors": (200, *BAD), "descriptors_alone": (*BAD, "timeout",
                                                                   "output_exceeded"),
-    "sockets_in_sockets": (200, *BAD), "out_of_band": (200, *BAD), "half_closed": BAD,
+    "sockets_in_sockets": (200, *BAD), "half_closed": BAD,
     "reading_closed": (200, *BAD), "ended_inside_a_header": (*BAD, "crashed"),
     "ended_inside_a_body": (*BAD, "crashed"), "endless_bytes": BAD, "endless_body": (200, *BAD),
     "from_many_processes": (200, *BAD), "wrong_magic": BAD, "swapped_magic": BAD,

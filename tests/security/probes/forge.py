@@ -78,12 +78,6 @@ def sockets_in_sockets(number):
         socket.send_fds(channel, [frame(number=number)], [inner[0].fileno(), inner[1].fileno()])
 
 
-def out_of_band(number):
-    with socket.socket(fileno=os.dup(CHANNEL)) as channel:
-        channel.send(b"!", socket.MSG_OOB)
-    send(frame(number=number))
-
-
 def half_closed(number):
     with socket.socket(fileno=os.dup(CHANNEL)) as channel:
         channel.shutdown(socket.SHUT_WR)
