@@ -12,12 +12,11 @@ namespace {
 
 Finding core_dumps(const Host& host) {
   std::string pattern = host.read("/proc/sys/kernel/core_pattern").value_or("");
-  if (!pattern.starts_with('|'))
-    return ok("core dumps",
-              fmt::format("written by pattern '{}'; sandboxes have a size of 0", pattern));
-  return {"core dumps", Level::kWarn, fmt::format("piped to '{}'", pattern.substr(1, 60)),
-          "a pipe runs as root outside the sandbox, whatever the size limit of a core, and its "
-          "work is billed to nobody",
+  if (!pattern.starts_with('@'))  // Linux 6.16
+    return ok("core dumps", fmt::format("'{}'; a crash in a sandbox makes none", pattern));
+  return {"core dumps", Level::kWarn, fmt::format("sent to the socket '{}'", pattern.substr(1, 60)),
+          "whoever listens there hears of crashes in sandboxes, whatever their limit on cores, and "
+          "that work is billed to nobody",
           "sysctl -w kernel.core_pattern=core"};
 }
 

@@ -145,7 +145,7 @@ TEST_F(Doctor, SettingsThatWeakenIsolationAreNamed) {
     const char *path, *bad, *good, *check;
   };
   for (const Case& c :
-       {Case{"/proc/sys/kernel/core_pattern", "|/bin/x %P", "core", "core dumps"},
+       {Case{"/proc/sys/kernel/core_pattern", "@/run/cores", "|/bin/x %P", "core dumps"},
         Case{"/proc/sys/kernel/yama/ptrace_scope", "0", "1", "ptrace"},
         Case{"/proc/sys/fs/protected_symlinks", "0", "1", "links in shared folders"},
         Case{"/sys/kernel/mm/ksm/run", "1", "0", "same-page merging"},
