@@ -186,7 +186,7 @@ TEST_F(SandboxTest, SetsTheResourceLimitsItWasAskedFor) {
     EXPECT_EQ(soft, value) << name;
     EXPECT_EQ(hard, value) << name;
   };
-  expect("Max core file size", "0");
+  expect("Max core file size", "1");
   expect("Max open files", "77");
   expect("Max file size", "8192");
   expect("Max processes", "10");

@@ -2,6 +2,7 @@
 """Starts, restarts, stops and deaths under systemd. The last test leaves the service stopped."""
 
 import http.client
+import json
 import os
 import pathlib
 import threading
@@ -108,6 +109,25 @@ class Life(unittest.TestCase):
         self.assertEqual((show(UNIT, "ActiveState"), show(UNIT, "Result")), ("inactive", "success"))
         self.assertEqual(self.hearth.api("GET", f"/v1/calls/{record['id']}", limit_s=LIMIT_S)[0],
                          200)
+
+    def test_without_process_ids_calls_are_refused_until_there_are_some(self):
+        self.hearth.shell("plain", "cat", 'reuse = "never"\n[http]\n')
+        self.assertEqual(self.hearth.http("POST", "/fn/default/plain", b"x", limit_s=LIMIT_S)[0],
+                         200)
+        daemon = self.hearth.pid()
+        used = int((UNIT_CGROUP / "pids.current").read_text())
+        limit = ["systemctl", "set-property", "--runtime", UNIT]
+        self.addCleanup(run, *limit, "TasksMax=infinity")
+        run(*limit, f"TasksMax={used}")
+        for _ in range(5):
+            status, _, body = self.hearth.http("POST", "/fn/default/plain", b"x", limit_s=LIMIT_S)
+            if status != 200:  # at first what is ready serves
+                break
+        self.assertEqual((status, json.loads(body)["error"]["kind"]), (503, "overloaded"), body)
+        run(*limit, "TasksMax=infinity")
+        until(lambda: self.hearth.http("POST", "/fn/default/plain", b"x", limit_s=LIMIT_S)[2]
+              == b"x", "it serves again", LIMIT_S)
+        self.assertEqual(self.hearth.pid(), daemon)
 
     def test_a_killed_daemon_comes_back_and_bills_what_ran(self):
         restarts = int(show(UNIT, "NRestarts"))
