@@ -179,6 +179,7 @@ def promises(*rows):
             assert not hasattr(case, name), name
             method = lambda self, row=row: self.check(row)
             method.__doc__ = f"{row.attempt}, by {row.by}"
+            method.lacks = row.lacks
             setattr(case, name, method)
         return case
     return add

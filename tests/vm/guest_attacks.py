@@ -11,29 +11,39 @@ import subprocess
 import tempfile
 import unittest
 
-from service import Service
+from service import Service, run
 from tests.security import test_kernel
 from waiting import until
 
-
-class Families(test_kernel.Families):
-    installation = Service
-    test_cannot_open_a_socket_of_rxrpc = None  # Debian's kernel for clouds is built without
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        pathlib.Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
-
-
-class Rights(test_kernel.Rights):
-    installation = Service
-    test_cannot_run_beside_others_on_a_core = None  # the machine has no hyper-threads
-    test_cannot_list_security_modules = None  # Linux 6.8
+# Those that the kernel does not load by itself when somebody asks.
+MODULES = ["arp_tables", "cls_route", "ebtables", "ip6_tables"]
+# What Debian's kernel for clouds has not either.
+MISSING = {
+    "test_cannot_open_a_socket_of_rxrpc": "built without",
+    "test_cannot_run_beside_others_on_a_core": "no hyper-threads",
+    "test_cannot_list_security_modules": "Linux 6.8",
+    "test_cannot_read_and_send_pages_away": "Linux 6.14",
+    "test_cannot_poison_memory": "built without",
+    "test_cannot_take_memory_offline": "built without",
+}
 
 
-class MachineCode(test_kernel.MachineCode):
-    installation = Service
+def of(attacks):
+    """The class for the service, with those tests only whose twin a host may lack."""
+    kept = {"installation": Service}
+    for name in filter(lambda name: name.startswith("test_"), dir(attacks)):
+        if not getattr(getattr(attacks, name), "lacks", "") or name in MISSING:
+            kept[name] = None
+    return type(attacks.__name__, (attacks,), kept)
+
+
+def setUpModule():
+    run("modprobe", "--all", *MODULES)
+    pathlib.Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
+
+
+Families, Options = of(test_kernel.Families), of(test_kernel.Options)
+Rights, MachineCode = of(test_kernel.Rights), of(test_kernel.MachineCode)
 
 
 class CoreDumps(unittest.TestCase):
