@@ -223,8 +223,7 @@ def told(name, attempt, *given, **more):
     told("make_an_interface", "make_interface", "dummy", lacks="ENOTSUP"),
     told("make_a_pair_of_interfaces", "make_interface", "veth", lacks="ENOTSUP"),
     told("queue_packets", "add_queue", lacks="ENOENT|ENOTSUP"),
-    told("filter_packets_by_route", "add_traffic_filter", "route", lacks="ENOENT|EINVAL"),
-    told("filter_packets_by_bits", "add_traffic_filter", "u32", lacks="ENOENT|EINVAL"),
+    told("filter_packets", "add_traffic_filter", lacks="ENOENT|EINVAL"),
 )
 class Options(Attacks):
     @classmethod

@@ -16,7 +16,7 @@ from tests.security import test_kernel
 from waiting import until
 
 # Those that the kernel does not load by itself when somebody asks.
-MODULES = ["arp_tables", "cls_route", "ebtables", "ip6_tables"]
+MODULES = ["arp_tables", "ebtables", "ip6_tables"]
 # What Debian's kernel for clouds has not either.
 MISSING = {
     "test_cannot_open_a_socket_of_rxrpc": "built without",

@@ -153,19 +153,14 @@ def add_queue(handle=0xffff0000, parent=INGRESS, kind=b"ingress\0"):
                 struct.pack("BxxxiIII", 0, 1, handle, parent, 0) + attribute(1, kind))
 
 
-# Which packets: those with any bits; those from one realm to another.
-FILTERS = {"u32": attribute(5, bytes(16)),
-           "route": attribute(2, struct.pack("I", 7)) + attribute(3, struct.pack("I", 3))}
-
-
-def add_traffic_filter(kind):
-    """CVE-2022-2588 and many others begin so."""
+def add_traffic_filter():
+    """One by bits. CVE-2022-2588 and many others begin so."""
     with contextlib.suppress(OSError):
         add_queue()
     protocol_all_priority_1 = 0x10000 | socket.htons(3)
     tell_kernel(RTM_NEWTFILTER,
                 struct.pack("BxxxiIII", 0, 1, 0, 0xffff0000, protocol_all_priority_1)
-                + attribute(1, kind.encode() + b"\0") + attribute(2, FILTERS[kind]))
+                + attribute(1, b"u32\0") + attribute(2, attribute(5, bytes(16))))
 
 
 def tune_as_programs_do():
