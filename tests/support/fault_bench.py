@@ -30,6 +30,10 @@ def status_of(pid):
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
+def lives(pid):
+    return status_of(pid).get("State", "Z")[0] not in "ZX"
+
+
 def children_named(pid, name):
     out = []
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
@@ -124,16 +128,21 @@ class Bench(unittest.TestCase):
         return [self.spawner()] if what == "spawner" else self.sandbox_pids(what)
 
     def kill(self, what):
-        """All of that kind; waits for one, since a ledger's step does not stop the sandboxes."""
+        """All of that kind, and they are gone: a signal that is only sent lets its victim run on.
+
+        Waits for one to be there, since a ledger's step does not stop the sandboxes.
+        """
+        dead = []
+
         def killed():
-            count = 0
             for pid in self.victims(what):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                    count += 1
-            return count
+                    dead.append(pid)
+            return dead
 
         until(killed, f"there is a {what}", 10)
+        until(lambda: not any(map(lives, dead)), f"the {what} is gone", 10)
 
     # One cell
 
