@@ -12,6 +12,7 @@
 #include "daemon/counters.h"
 #include "daemon/deploy.h"
 #include "daemon/fleet.h"
+#include "daemon/free_memory.h"
 #include "daemon/http/server.h"
 #include "daemon/journal.h"
 #include "daemon/loop/deadline.h"
@@ -132,6 +133,7 @@ class Daemon {
     ledger_poll_.on_readable([this] { ledger_.poll(); });
     tasks_.add(watch_budgets(loop_, fleet_, config_.limits));
     tasks_.add(watch_ledger());
+    tasks_.add(give_memory_back());
     for (const registry::Tenant& tenant : registry_.tenants())
       fleet_.set_tenant(tenant.name, tenant.concurrency_max);
     for (const auto& version : registry_.live()) fleet_.add_function(version);
@@ -175,6 +177,11 @@ class Daemon {
     deployer_.clean_up();
     ledger_.start();
     loop_.make_threads();
+  }
+
+  Task<void> give_memory_back() {
+    for (FreeMemory memory;; memory.give_back())
+      co_await loop::Sleep(loop_, std::chrono::seconds(1));
   }
 
   // Says when the ledger stops taking records, and when it goes on.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // hearthd: prepares as root, gives root up, serves, stops.
-#include <malloc.h>
 #include <sys/prctl.h>
 #include <systemd/sd-daemon.h>
 
@@ -16,13 +15,7 @@
 
 using namespace hearth;
 
-// Smaller buffers, which are those of nearly all calls, are kept and used again.
-constexpr int kGivenBackBytesMin = 1 << 20;
-
 int main(int argc, char** argv) {
-  // Else the C library keeps blocks up to the size of the largest that was ever freed: after a
-  // burst of large bodies the daemon would stay as large as they were together.
-  ::mallopt(M_MMAP_THRESHOLD, kGivenBackBytesMin);
   daemon::Options options = daemon::parse_options(argc, argv);
   daemon::set_up_log(options.config);
   try {
