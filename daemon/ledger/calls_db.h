@@ -26,11 +26,11 @@ class CallsDb {
   CallsDb(const std::string& path, Durability durability);
   ~CallsDb();
 
-  // All or nothing. `between` is called after each record.
+  // All or nothing. `between` is called after each block of them.
   void insert(const std::vector<const Record*>& records, const std::function<void()>& between);
-  // Deletes at most `at_most` of the oldest records that were received before then; returns how
-  // many.
-  size_t prune(uint64_t before_us, uint32_t at_most);
+  // Deletes the oldest records that were received before then, until there were at least so many;
+  // returns how many. Some stay a second longer.
+  size_t prune(uint64_t before_us, uint32_t at_least);
 
   std::vector<Record> calls(const Query& query);  // newest first
   std::optional<Record> call(const Ulid& id);

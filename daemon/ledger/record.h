@@ -5,8 +5,10 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace hearth::ledger {
 
@@ -20,6 +22,7 @@ struct Ulid {
     operator std::string_view() const { return {of.data(), of.size()}; }
   };
   Characters characters() const;
+  uint64_t unix_ms() const;  // when it was made
   std::string text() const { return std::string(characters()); }
   static Ulid make();  // monotonic within a millisecond
   static bool parse(const std::string& text, Ulid* out);
@@ -84,6 +87,13 @@ struct Record {
   uint64_t sandbox = 0;
   uint64_t cpu_user_base_us = 0, cpu_system_base_us = 0;
 };
+
+inline std::string_view text_of(const char (&field)[64]) {
+  return {field, ::strnlen(field, sizeof(field))};
+}
+inline std::pair<std::string_view, std::string_view> names_of(const Record& record) {
+  return {text_of(record.tenant), text_of(record.function)};
+}
 
 // Rounded up.
 inline uint64_t gb_ms_of(uint64_t mb_ms) {

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
 #include <iterator>
 
 #include "daemon/ledger/timestamp.h"
@@ -50,11 +49,6 @@ class Object {
   }
   std::string out_ = "{";
 };
-
-template <size_t size>
-std::string_view text_of(const char (&field)[size]) {
-  return {field, ::strnlen(field, size)};
-}
 
 }  // namespace
 

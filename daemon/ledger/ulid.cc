@@ -114,6 +114,12 @@ Ulid::Characters Ulid::characters() const {
   return out;
 }
 
+uint64_t Ulid::unix_ms() const {
+  uint64_t ms = 0;
+  for (size_t i = 0; i < kTimeBytes; i++) ms = ms << 8 | bytes[i];
+  return ms;
+}
+
 bool Ulid::parse(const std::string& text, Ulid* out) {
   if (text.size() != kTextSize) return false;
   Ulid id;

@@ -2,11 +2,12 @@
 """How the cost of a call grows with what the daemon has: each size is a side of its own."""
 
 import itertools
+import os
+import subprocess
 import time
 
 from client import wrk
 from figures.cold import ROOMY
-from figures.ledger_rows import fill
 from figures.scale import LITTLE, ONE, PATIENT, SCRIPT, deploy_many, idle_connections
 from figures.warm import KEPT, TEXT
 from measure import Row, measurement
@@ -179,7 +180,7 @@ def records(ground):
         hearth = ground.hearth()
         url = ground.native(hearth, "echo", KEPT)
         hearth.stop()
-        fill(hearth.state, size)
+        fill(ground, hearth.state, size)
         begin = time.monotonic()
         hearth.start()
         ground.note(f"started in {time.monotonic() - begin:.2f} s")
@@ -187,6 +188,16 @@ def records(ground):
         wrk(url, TEXT, 32, 1)
         sides[str(size)] = lambda hearth=hearth, url=url: listed(hearth, url, ground.seconds)
     return sides
+
+
+def fill(ground, state, count):
+    ledger = state / "ledger.db"
+    owner = ledger.stat()
+    subprocess.run([ground.build / "tests/bench/fill_ledger", ledger, str(count)], check=True)
+    for each in state.glob(ledger.name + "*"):
+        os.chown(each, owner.st_uid, owner.st_gid)
+    # Else the daemon's first checkpoint waits until the disk has all of it.
+    os.sync()
 
 
 def listed(hearth, url, seconds):
