@@ -151,12 +151,15 @@ def find_processors(word):
     return found(os.sched_getaffinity(0) == {0})
 
 
+POLICY = os.SCHED_BATCH | os.SCHED_RESET_ON_FORK
+
+
 def leave_scheduling(word):
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    os.sched_setscheduler(0, POLICY, os.sched_param(0))
 
 
 def find_scheduling(word):
-    return found(os.sched_getscheduler(0) == os.SCHED_BATCH)
+    return found(os.sched_getscheduler(0) == POLICY)
 
 
 def leave_name_of_the_process(word):
