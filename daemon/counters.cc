@@ -42,8 +42,20 @@ uint64_t key_in(std::string_view text, std::string_view key) {
   return 0;
 }
 
+// Each call reads them: in one pass.
 CpuCounters parse_cpu(std::string_view text) {
-  return {key_in(text, "user_usec"), key_in(text, "system_usec"), key_in(text, "throttled_usec")};
+  CpuCounters cpu;
+  while (!text.empty()) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    std::string_view key = line.substr(0, line.find(' '));
+    if (key.size() == line.size()) continue;
+    uint64_t value = number_at(line.substr(key.size() + 1));
+    if (key == "user_usec") cpu.user_us = value;
+    if (key == "system_usec") cpu.system_us = value;
+    if (key == "throttled_usec") cpu.throttled_us = value;
+  }
+  return cpu;
 }
 
 // Resident pages less shared ones, from /proc/PID/statm: `size resident shared ...`.

@@ -57,11 +57,12 @@ Ulid ulid_in(const sqlite::Statement& row, int column) {
   return id;
 }
 
-// Under which a block with this record is found.
+// Under which a block with this record is found. Nearly always they are there already, for which
+// `emplace` would allocate.
 void add_keys(const Record& record, std::set<Names>& keys) {
   auto [tenant, function] = names_of(record);
-  keys.emplace(tenant, function);
-  keys.emplace(tenant, "");
+  keys.insert({tenant, function});
+  keys.insert({tenant, ""});
 }
 
 template <typename Decoded>
