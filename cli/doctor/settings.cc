@@ -136,16 +136,30 @@ Finding filter_compiler(const Host& host) {
           "sysctl -w net.core.bpf_jit_enable=1"};
 }
 
+// In a cgroup with the controller cpu the kernel has no such groups.
+Finding scheduling_groups(const Host& host) {
+  constexpr const char* kCheck = "scheduling by session";
+  if (host.read("/proc/sys/kernel/sched_autogroup_enabled").value_or("0") == "0")
+    return ok(kCheck, "off");
+  std::stringstream controllers(host.read("/sys/fs/cgroup/cgroup.controllers").value_or(""));
+  for (std::string name; controllers >> name;)
+    if (name == "cpu") return ok(kCheck, "on, but not for sandboxes: they are in cgroups");
+  return {kCheck, Level::kWarn, "on, and no cgroup controller cpu",
+          "each call is a session, and so a group that competes by itself: under load one in a "
+          "hundred waits 100 ms",
+          "sysctl -w kernel.sched_autogroup_enabled=0"};
+}
+
 }  // namespace
 
 Findings check_isolation(const Host& host) {
-  return {core_dumps(host),      ptrace(host),      hidden_processes(host),
-          io_uring(host),        links(host),       same_page_merging(host),
+  return {core_dumps(host),      ptrace(host),       hidden_processes(host),
+          io_uring(host),        links(host),        same_page_merging(host),
           vulnerabilities(host), hyperthreads(host), shared_files()};
 }
 
 Findings check_timing(const Host& host) {
-  return {swap(host), huge_pages(host), filter_compiler(host)};
+  return {swap(host), huge_pages(host), filter_compiler(host), scheduling_groups(host)};
 }
 
 }  // namespace hearth::cli::doctor

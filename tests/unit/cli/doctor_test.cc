@@ -175,7 +175,10 @@ TEST_F(Doctor, SettingsThatCostTimeAreNamed) {
   write("/proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n");
   write("/sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never");
   write("/proc/sys/net/core/bpf_jit_enable", "0");
+  write("/proc/sys/kernel/sched_autogroup_enabled", "1");
   for (const Finding& finding : check_timing(host())) EXPECT_EQ(finding.level, Level::kWarn);
+  write("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu memory");
+  EXPECT_EQ(find(check_timing(host()), "scheduling by session").level, Level::kOk);
 }
 
 TEST_F(Doctor, AnImageWithASetuidFileFails) {
