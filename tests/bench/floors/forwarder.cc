@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -260,6 +261,7 @@ void add_worker(Worker& worker, char** program) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);  // a client that goes before its answer
   workers.resize(argc > 1 ? size_t(std::atoi(argv[1])) : 8);
   char* none[] = {nullptr};
   uv_loop_t* loop = uv_default_loop();
