@@ -6,7 +6,6 @@
 #include <set>
 
 #include "daemon/ledger/record_block.h"
-#include "sandbox/sys/error.h"
 
 namespace hearth::ledger {
 namespace {
@@ -67,7 +66,7 @@ void add_keys(const Record& record, std::set<Names>& keys) {
 
 template <typename Decoded>
 Decoded intact(std::optional<Decoded> decoded, const sqlite::Database& database) {
-  if (!decoded) throw sys::Error("read a block of records", database.path(), EUCLEAN);
+  if (!decoded) throw database.damaged("read a block of records");
   return std::move(*decoded);
 }
 

@@ -113,10 +113,14 @@ int64_t Database::number(std::string_view sql) {
   return statement.step() ? statement.integer(0) : 0;
 }
 
+Error Database::damaged(std::string_view call) const {
+  return Error(call, path_, nullptr, SQLITE_CORRUPT);
+}
+
 void Database::check_integrity() {
   Statement statement = prepare("PRAGMA quick_check(1)");
   if (statement.step() && statement.text(0) == "ok") return;
-  throw Error("check", path_, nullptr, SQLITE_CORRUPT);
+  throw damaged("check");
 }
 
 void Database::migrate(std::span<const char* const> steps) {

@@ -58,6 +58,9 @@ class Database {
   int64_t number(std::string_view sql);  // first column of the first row; 0 without a row
   const std::string& path() const { return path_; }
 
+  // To be thrown for content that SQLite stores well and that makes no sense.
+  Error damaged(std::string_view call) const;
+
   // Reads every page; throws Error (damaged) with the first finding.
   void check_integrity();
 

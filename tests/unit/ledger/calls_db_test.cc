@@ -124,6 +124,7 @@ TEST_F(CallsDbTest, SaysWhichFileHasADamagedBlock) {
     FAIL() << "read what is damaged";
   } catch (const sys::Error& error) {
     EXPECT_NE(std::string(error.what()).find(path("ledger.db")), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("restore a copy"), std::string::npos);
     EXPECT_EQ(error.code(), EUCLEAN);
   }
 }
