@@ -129,6 +129,12 @@ class Files(unittest.TestCase):
 
 
 class Processes(unittest.TestCase):
+    def test_who_wakes_a_sandbox_is_not_interrupted_by_it(self):
+        ask = "/usr/bin/python3 -c 'import os; print(os.sched_getscheduler(0))'"
+        self.assertEqual(int(shell(ask)), os.SCHED_BATCH)
+        host = subprocess.run(["sh", "-c", ask], capture_output=True, check=True)
+        self.assertEqual(int(host.stdout), os.SCHED_OTHER)
+
     def test_no_process_of_the_host_is_seen(self):
         found = inside("processes")
         self.assertEqual(len(found), 1)  # only itself
