@@ -18,8 +18,8 @@ RATE = measure.Row("rate", "a rate", "calls/s", ("a", "n"), ("b", "n"), ">= 0.8"
 TIME = measure.Row("time", "a time", "us", ("a", "n"), ("b", "n"), "<= 1.5")
 
 
-def judged(row, ratios, lost=0.0):
-    rounds = [{"a": {"n": each * 100}, "b": {"n": 100}} for each in ratios]
+def judged(row, ratios, lost=0.0, reference=100):
+    rounds = [{"a": {"n": each * reference}, "b": {"n": reference}} for each in ratios]
     return measure.judge(row, rounds, [lost] * len(ratios))
 
 
@@ -55,9 +55,10 @@ class Verdicts(unittest.TestCase):
 
 
 class Comparing(unittest.TestCase):
-    def worse(self, row, old, new, lost=0.0):
-        before, after = judged(row, old), judged(row, new, lost)
-        return compare.worse({row.key: before}, {row.key: after})
+    def worse(self, row, old, new, lost=0.0, reference=100):
+        before, after = judged(row, old), judged(row, new, lost, reference)
+        fell, doubtful = compare.worse({row.key: before}, {row.key: after})
+        return fell, list(doubtful)
 
     def test_a_fall_of_more_than_a_fifth_is_worse(self):
         self.assertEqual((["rate"], []), self.worse(RATE, [0.8] * 5, [0.6] * 5))
@@ -75,7 +76,19 @@ class Comparing(unittest.TestCase):
     def test_nor_is_a_fall_from_what_was_recorded_on_a_busy_machine(self):
         before = judged(RATE, [0.8] * 5, lost=0.5)
         after = judged(RATE, [0.6] * 5)
-        self.assertEqual(([], ["rate"]), compare.worse({"rate": before}, {"rate": after}))
+        self.assertEqual(([], {"rate": "the machine was busy"}),
+                         compare.worse({"rate": before}, {"rate": after}))
+
+    def test_a_fall_beside_another_reference_is_not_judged(self):
+        self.assertEqual((["rate"], []), self.worse(RATE, [0.8] * 5, [0.6] * 5, reference=110))
+        for reference in (80, 120):
+            self.assertEqual(([], ["rate"]),
+                             self.worse(RATE, [0.8] * 5, [0.6] * 5, reference=reference))
+
+    def test_nor_has_a_figure_without_one_to_agree(self):
+        row = measure.Row("mb", "memory", "MB", ("a", "n"), target="< 64")
+        before, after = (measure.judge(row, [{"a": {"n": mb}}], [0.0]) for mb in (20, 30))
+        self.assertEqual((["mb"], {}), compare.worse({"mb": before}, {"mb": after}))
 
     def test_figures_of_another_machine_are_not_compared(self):
         here = {"processor": "AMD EPYC", "cores": 2, "limits": "strict", "kernel": "6.1"}
@@ -84,7 +97,7 @@ class Comparing(unittest.TestCase):
 
     def test_a_figure_that_could_not_be_measured_is_worse(self):
         gone = measure.failed(RATE, "it broke")
-        self.assertEqual((["rate"], []), compare.worse({"rate": judged(RATE, [0.8] * 5)},
+        self.assertEqual((["rate"], {}), compare.worse({"rate": judged(RATE, [0.8] * 5)},
                                                        {"rate": gone}))
 
     def test_a_change_inside_the_spread_is_called_so(self):
