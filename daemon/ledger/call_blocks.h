@@ -25,7 +25,7 @@ class CallBlocks {
   std::vector<const Record*> insert(std::vector<const Record*> records,
                                     const std::function<void()>& between);
   // Deletes old blocks, until they had at least so many records. Each goes when all of its records
-  // were received before then; returns how many records.
+  // were received before then; returns how many records. A damaged one goes like the others.
   size_t prune(uint64_t before_us, uint32_t at_least);
 
   std::vector<Record> find(const Query& query, uint32_t rows_max);  // newest first

@@ -129,6 +129,18 @@ TEST_F(CallsDbTest, SaysWhichFileHasADamagedBlock) {
   }
 }
 
+TEST_F(CallsDbTest, ADamagedBlockGoesWhenItIsOld) {
+  insert({made_at(kNoon, 1)});
+  insert({made_at(kNoon + kSecond, 1)});
+  insert({made_at(kNoon + 9 * kSecond, 1)});
+  sqlite::Database file(path("ledger.db"), {});
+  file.exec("UPDATE blocks SET records = x'0102' WHERE block = 1");
+  EXPECT_EQ(db_.prune(kNoon + 2 * kSecond, 1000), 2u);
+  EXPECT_EQ(db_.calls({}).size(), 1u);
+  EXPECT_EQ(file.number("SELECT count(*) FROM blocks_of WHERE block < 3"), 0);
+  EXPECT_EQ(file.number("SELECT count(*) FROM blocks_of"), 2);
+}
+
 // A ledger as the first Hearth left it.
 class OldLedger : public InFolder {
  protected:
