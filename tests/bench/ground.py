@@ -22,8 +22,9 @@ PYTHON, NODE = "/usr/bin/python3", "/usr/bin/node"
 
 
 class Ground:
-    def __init__(self, build, seconds, limits, note):
-        self.build, self.seconds, self.limits, self.note = build, seconds, limits, note
+    def __init__(self, build, rounds, seconds, limits, note):
+        self.build, self.rounds, self.seconds = build, rounds, seconds
+        self.limits, self.note = limits, note
         self.against = None  # the peer and its version
         self._open = contextlib.ExitStack()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hearth-bench-"))

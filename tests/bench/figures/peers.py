@@ -9,7 +9,7 @@ from client import wrk
 from figures.cold import PER_ROUND, ROOMY
 from figures.fresh import FRESH, python
 from figures.warm import KEPT, NUMBERS, TEXT
-from ground import HERE
+from ground import HERE, instance
 from measure import Row, Unavailable, measurement
 
 PEERS = HERE / "peers"
@@ -158,25 +158,39 @@ for each in ("crun", "runc", "nsjail"):
 
 
 @measurement(
-    "peer-zygo-1",
+    "peer-zygo",
     Row("peer-zygo-p50", "fresh-process python, 1 connection, p50 / Zygo", "us",
-        ("hearth", "p50"), ("peer", "p50"), "<= 0.6"),
-    Row("peer-zygo-p99", "fresh-process python, 1 connection, p99 / Zygo", "us",
-        ("hearth", "p99"), ("peer", "p99"), "<= 0.5"),
-)
-def zygo_1(ground):
-    return zygo(ground, 1)
-
-
-@measurement(
-    "peer-zygo-4",
+        ("hearth", "p50_1"), ("peer", "p50_1"), "<= 0.6"),
     Row("peer-zygo-rate", "fresh-process python, 4 connections / Zygo", "calls/s",
-        ("hearth", "rate"), ("peer", "rate"), ">= 1.5"),
+        ("hearth", "rate_4"), ("peer", "rate_4"), ">= 1.5"),
+    Row("peer-zygo-p99", "fresh-process python, 1 connection, p99 / Zygo", "us",
+        ("hearth", "p99_1"), ("peer", "p99_1"), "<= 0.5"),
+    Row("peer-zygo-p99-4", "fresh-process python, 4 connections, p99 / Zygo", "us",
+        ("hearth", "p99_4"), ("peer", "p99_4"), "<= 0.5"),
+    rounds=8, seconds=15,
 )
-def zygo_4(ground):
-    return zygo(ground, 4)
-
-
-def zygo(ground, connections):
+def zygo(ground):
+    """In a virtual machine where this host has not what Zygo needs."""
+    with excused():
+        elsewhere = importlib.import_module("zygo").here()
+        if elsewhere:
+            return zygo_in_vm(ground)
     theirs = served(ground, "zygo")
-    return compared((python(ground), NUMBERS), (theirs, NUMBERS), connections, ground.seconds)
+    sides = [compared((python(ground), NUMBERS), (theirs, NUMBERS), connections, ground.seconds)
+             for connections in (1, 4)]
+    return {side: lambda side=side: numbered({1: sides[0][side](), 4: sides[1][side]()})
+            for side in sides[0]}
+
+
+def numbered(found):
+    """{connections: {name: number}} as one."""
+    return {f"{name}_{connections}": each
+            for connections, numbers in found.items() for name, each in numbers.items()}
+
+
+def zygo_in_vm(ground):
+    """Sides that tell what was measured in the machine, round by round."""
+    vm, version = importlib.import_module("vm"), importlib.import_module("zygo").VERSION
+    ground.against = f"Zygo {version}, both in an emulated virtual machine with strict limits"
+    found = vm.compared(instance.STAGE, ground.rounds, ground.seconds, ground.note)
+    return {side: iter(rounds).__next__ for side, rounds in found.items()}

@@ -2,7 +2,7 @@
 """Inside the machine: Hearth and Zygo serve the same python function, wrk calls them in turn.
 
 Each is in a cgroup of its own with every controller, as its documentation asks: hearthd as root in
-a delegated scope, Zygo as an ordinary user in a delegated service. Usage: STAGE PAIRS SECONDS."""
+a delegated scope, Zygo as an ordinary user in a delegated service. Usage: STAGE ROUNDS SECONDS."""
 
 import concurrent.futures
 import contextlib
@@ -98,19 +98,20 @@ def forked_by_zygo():
         yield url
 
 
-def measure(report, pairs, seconds):
+def measure(report, rounds, seconds):
     with hearth() as ours, forked_by_zygo() as theirs:
-        sides = {"hearth": ours, "zygo": theirs}
+        sides = {"hearth": ours, "peer": theirs}
         for side, url in sides.items():
             report(f"note {side} answers {call(url)}")
             wrk(url, 4, 3)
-        for connections in (1, 4):
-            for number in range(pairs):
-                for side in sorted(sides, reverse=number % 2 == 1):
+        for number in range(rounds):
+            for side in sorted(sides, reverse=number % 2 == 1):
+                numbers = {"side": side}
+                for connections in (1, 4):
                     settle(sides[side], connections)
-                    numbers = wrk(sides[side], connections, seconds)
-                    numbers |= {"side": side, "connections": connections}
-                    report("result " + json.dumps(numbers))
+                    found = wrk(sides[side], connections, seconds)
+                    numbers |= {f"{name}_{connections}": each for name, each in found.items()}
+                report("result " + json.dumps(numbers))
 
 
 def main():
@@ -121,10 +122,6 @@ def main():
             line.flush()
 
         try:
-            if sys.argv[4:]:
-                command("mount", "-o", f"remount,{sys.argv[4]}", "/sys/fs/cgroup")
-            mounts = pathlib.Path("/proc/mounts").read_text().splitlines()
-            report(f"note {next(each for each in mounts if ' cgroup2 ' in each)}")
             measure(report, int(sys.argv[2]), int(sys.argv[3]))
             report("end")
         except BaseException as error:

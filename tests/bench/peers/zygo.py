@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Zygo: a warm interpreter in a sandbox, forked for each request, behind an HTTP API.
 
-It refuses a host without delegated cgroup v2 controllers; peers/vm runs it in a machine that has
-them. Its images come from a registry only, so a small one is served to it on loopback.
+It refuses a host without delegated cgroup v2 controllers; vm.py runs it in a machine that has them.
+Its images come from a registry only, so a small one is served to it on loopback.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ CONTROLLERS = pathlib.Path("/sys/fs/cgroup/cgroup.controllers")
 
 def install(cache):
     if here():
-        raise peer.Unavailable(f"{here()}; see peers/vm")
+        raise peer.Unavailable(here())
     return fetch(cache)
 
 
