@@ -141,7 +141,7 @@ class KernelFiles(Attacks):
     Promise("cannot_clone_into_a_network_namespace", "host.clone_into", "EPERM",
             (NEW["user"] | NEW["network"],)),
     Promise("cannot_clone3_into_a_user_namespace", "host.clone3_into", "ENOSYS", (NEW["user"],)),
-    Promise("cannot_map_itself_to_root", "host.map_root", "EPERM|EACCES",
+    Promise("cannot_map_itself_to_root", "host.map_root", "EROFS",
             twin=(True,)),
     Promise("cannot_join_namespaces_of_its_init", "host.join_namespaces_by_process", "EPERM", (1,),
             ("{daemon}",)),

@@ -139,9 +139,10 @@ void become_child(const struct fork_order* order, int fork_socket, int channel) 
   }
   close_order(order);
   close(fork_socket);
-  // Its own session: a signal to "my group" stays in this call. Die with PID 1, unreadable for
-  // other processes.
-  if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0) {
+  // A group of its own: a signal to "my group" stays in this call. Not a session, see launch.cc.
+  // Die with PID 1, unreadable for other processes.
+  if (setpgid(0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
+      prctl(PR_SET_DUMPABLE, 0) != 0) {
     _exit(kExitNoChild);
   }
 }
