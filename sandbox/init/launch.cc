@@ -73,10 +73,7 @@ void become_user(Plan& plan) {
 int run(void* argument) {
   Plan& plan = *static_cast<Plan*>(argument);
   arrange_descriptors(plan);
-  // A group of its own: a signal to "my group" stays in this process and its children. Not a
-  // session, which is a scheduling group besides: dear to make and to undo, and its own competitor
-  // for the host's processors.
-  need(plan, ::setpgid(0, 0), "setpgid");
+  need(plan, ::setsid(), "setsid");
   become_user(plan);
   // After the change of ids, which clears it.
   need(plan, ::prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl", "PR_SET_PDEATHSIG");

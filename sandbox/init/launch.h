@@ -20,9 +20,9 @@ struct Connection {
 // Throws sys::Error.
 Connection connect(control::Stdio stdio);
 
-// Starts the program as the user: without capabilities, filtered, in a process group of its own,
-// with no descriptor but `theirs` and, for a zygote, `fork_socket` as 4. Throws sys::Error when a
-// step fails, exec included; no process is left then.
+// Starts the program as the user: without capabilities, filtered, in a session of its own, with no
+// descriptor but `theirs` and, for a zygote, `fork_socket` as 4. Throws sys::Error when a step
+// fails, exec included; no process is left then.
 pid_t launch(const control::Start& start, const std::array<sys::Fd, 3>& theirs, int fork_socket);
 
 }  // namespace hearth::sandbox::init

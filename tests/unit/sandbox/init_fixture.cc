@@ -61,7 +61,7 @@ std::string state(const std::string& what) {
     return ::getcwd(path, sizeof path) ? path : "?";
   }
   if (what == "pid") return std::to_string(::getpid());
-  if (what == "pgid") return std::to_string(::getpgid(0));
+  if (what == "sid") return std::to_string(::getsid(0));
   if (what == "stdin-flags") return ::fcntl(0, F_GETFL) & O_NONBLOCK ? "does not block" : "blocks";
   if (what == "env") {
     std::string env;

@@ -68,7 +68,7 @@ TEST(Init, AFramedProgramIsAnUnprivilegedUserAndHasOnlyWhatItWasGiven) {
   EXPECT_EQ(tell(program, "state cwd"), "/var/task");
   EXPECT_EQ(tell(program, "state env"), "GREETING=hello");
   EXPECT_EQ(tell(program, "state pid"), "2");
-  EXPECT_EQ(tell(program, "state pgid"), "2");
+  EXPECT_EQ(tell(program, "state sid"), "2");
 }
 
 TEST(Init, AZygoteHasTheForkSocketAndIsTold) {
