@@ -24,7 +24,7 @@ BOOT_LIMIT_S = 300
 PART_LIMIT_S = 30  # of a measurement, beside its seconds
 SPARE = 3  # rounds more than wanted: those in which others used the host do not count
 OTHERS_MAX = 0.10  # of the host's processors, in a round
-INSIDE = pathlib.Path("opt/bench")
+INSIDE, STAGE = pathlib.Path("opt/bench"), pathlib.Path("opt/hearth")
 UNIT = """[Unit]
 Description=Hearth beside Zygo
 After=multi-user.target
@@ -33,7 +33,7 @@ FailureAction=poweroff-force
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 -B -u /{inside}/peers/vm_guest.py {stage} {rounds} {seconds}
+ExecStart=/usr/bin/python3 -B -u /{inside}/peers/vm_guest.py /{stage} {rounds} {seconds}
 StandardOutput=journal+console
 StandardError=journal+console
 TimeoutStartSec=infinity
@@ -41,12 +41,11 @@ TimeoutStartSec=infinity
 
 
 def fill(root, stage, rounds, seconds):
-    """Everything that the machine needs beside its base system. The installation of Hearth comes
-    into it under the path that it has here."""
+    """Everything that the machine needs beside its base system."""
     inside = root / INSIDE
     shutil.copytree(HERE, inside / "peers", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(SOURCE / "tests/support", inside / "support")
-    shutil.copytree(stage, root / stage.relative_to("/"), symlinks=True)
+    shutil.copytree(stage, root / STAGE, symlinks=True)
     program = zygo.program(inside / "cache")
     program.parent.mkdir(parents=True)
     shutil.copy(zygo.program(peer.cache_folder()), program)
@@ -54,7 +53,7 @@ def fill(root, stage, rounds, seconds):
     for library in pathlib.Path("/usr/lib/x86_64-linux-gnu").glob("libluajit-5.1.so.2*"):
         shutil.copy(library, root / "usr/lib/x86_64-linux-gnu", follow_symlinks=False)
     unit = root / "etc/systemd/system/hearth-bench.service"
-    unit.write_text(UNIT.format(inside=INSIDE, stage=stage, rounds=rounds, seconds=seconds))
+    unit.write_text(UNIT.format(inside=INSIDE, stage=STAGE, rounds=rounds, seconds=seconds))
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / unit.name).symlink_to(f"../{unit.name}")
