@@ -145,7 +145,8 @@ Finding scheduling_groups(const Host& host) {
   for (std::string name; controllers >> name;)
     if (name == "cpu") return ok(kCheck, "on, but not for sandboxes: they are in cgroups");
   return {kCheck, Level::kWarn, "on, and no cgroup controller cpu",
-          "each sandbox is a session, and so a group that competes with hearthd as an equal",
+          "each call is a session, and so a group that competes by itself: under load one in a "
+          "hundred waits 100 ms",
           "sysctl -w kernel.sched_autogroup_enabled=0"};
 }
 

@@ -47,20 +47,20 @@ std::vector<Rule> choices(std::string_view name, unsigned index,
   return rules;
 }
 
-// Signals to `pid`, a handle to send them with, or a place in its group, all of which they reach.
+// Signals to `pid`, or a handle to send them with. -1 is everybody at once.
 void add_signals_to(std::vector<Rule>& rules, uint32_t pid) {
   for (const char* name :
        {"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open"})
     rules.push_back({name, {is(0, pid)}});
-  rules.push_back({"kill", {is(0, -pid)}});
-  rules.push_back({"setpgid", {is(1, pid)}});
 }
 
 std::vector<Rule> signals_to_others(Program program) {
   std::vector<Rule> rules;
-  add_signals_to(rules, 1);  // -1 is everybody
+  add_signals_to(rules, 1);
+  rules.push_back({"kill", {is(0, uint32_t(-1))}});
   if (program == Program::kZygote) {
     add_signals_to(rules, 2);
+    rules.push_back({"kill", {is(0, uint32_t(-2))}});  // the zygote's process group
     // A descriptor names no process that a filter could see, and a socket that the module made at
     // import gives a call one of the zygote: SO_PEERPIDFD.
     rules.push_back({"pidfd_send_signal", {}});

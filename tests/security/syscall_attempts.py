@@ -162,7 +162,6 @@ def of_other_processes():
     for target in (1, 2):
         for name, number in SIGNAL_CALLS.items():
             yield Attempt(f"{name}({target})", number, signal_arguments(name, target))
-        yield Attempt(f"setpgid({target})", 109, (NOBODY, target))
         for name, number, arguments in (
                 ("prlimit64", 302, (target, BAD)), ("setpriority", 141, (0, target, 19)),
                 ("sched_setparam", 142, (target, BAD)),

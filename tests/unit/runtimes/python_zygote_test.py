@@ -90,11 +90,11 @@ class ZygoteTest(support.RuntimeTest):
     def test_children_are_not_children_of_the_zygote(self):
         zygote = self.zygote(
             "import os\ndef handle(event, context):\n"
-            "    return [os.getppid(), os.getpid(), os.getpgid(0)]\n"
+            "    return [os.getppid(), os.getpid(), os.getsid(0), os.getpgid(0)]\n"
         )
         child = self.child(zygote)
         pid = child.pid
-        self.assertEqual(child.call_json(), [os.getpid(), pid, pid])
+        self.assertEqual(child.call_json(), [os.getpid(), pid, pid, pid])
         self.assertEqual(child.wait(), 0)
 
     def test_many_children_can_be_parked(self):

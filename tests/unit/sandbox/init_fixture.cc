@@ -170,7 +170,6 @@ std::string obey(const std::string& command, const std::string& argument) {
   if (command == "print") (void)!::write(1, "out", 3), (void)!::write(2, "err", 3);
   if (command == "stop") return number_answer(::kill(number, SIGSTOP));
   if (command == "kill") return number_answer(::kill(number, SIGKILL));
-  if (command == "join") return number_answer(::setpgid(0, number));
   if (command == "trace") return number_answer(::syscall(SYS_ptrace, 16, number, 0, 0));
   if (command == "see") return number_answer(::access(argument.c_str(), F_OK));
   if (command == "nice") return number_answer(::syscall(SYS_setpriority, 0, number, 19));
@@ -272,7 +271,7 @@ void answer_as(const std::string& mode, const int (&fds)[3]) {
   if (mode == "honest" || mode == "parent") answer(park(fds, true));
   if (mode == "stopping") {
     int32_t pid = park(fds, true);
-    while (::getpgid(pid) != pid) ::usleep(1000);  // no longer in this process group
+    while (::getsid(pid) != pid) ::usleep(1000);  // no longer in this process group
     answer(pid);
     ::kill(0, SIGSTOP);
   }

@@ -139,11 +139,9 @@ void become_child(const struct fork_order* order, int fork_socket, int channel) 
   }
   close_order(order);
   close(fork_socket);
-  // A group of its own: a signal to "my group" stays in this call. Not a session, which would be a
-  // scheduling group besides: calls wait long for those of others. Die with PID 1, unreadable for
+  // Its own session: a signal to "my group" stays in this call. Die with PID 1, unreadable for
   // other processes.
-  if (setpgid(0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
-      prctl(PR_SET_DUMPABLE, 0) != 0) {
+  if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0) {
     _exit(kExitNoChild);
   }
 }
