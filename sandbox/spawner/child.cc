@@ -59,8 +59,8 @@ void attach_image(const Plan& plan) {
 // While the host's /proc can still be seen: the kernel gives no fresh one to a namespace without.
 void mount_proc(const Plan&) {
   // gid: whom hidepid does not concern. hearth-init may then see whether a zygote has processes.
-  // Read-only: what a call wrote to `autogroup` would hold for the next one too, which is in the
-  // same session, and `mem` passes over the protection of pages.
+  // Read-only: `mem` passes over the protection of pages, and what else can be written there is
+  // about how the host schedules and spares a process.
   sys::Fd proc =
       mounts::create("proc", {{"subset", "pid"}, {"hidepid", "2"}, {"gid", "0"}},
                      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);

@@ -54,7 +54,7 @@ def against(name, attempt, ends, *more):
     Promise("cannot_kill_the_zygotes_group", "host.calls", "EPERM", (62, -2, 0), (62, 0, 0)),
     Promise("cannot_join_the_zygotes_group", "host.calls", "EPERM", (109, 0, ZYGOTE), (109, 0, 0)),
     Promise("cannot_join_the_group_of_init", "host.calls", "EPERM", (109, 0, INIT), (109, 0, 0)),
-    Promise("cannot_make_the_next_call_wait_for_others", "neighbours.yield_to_others",
+    Promise("cannot_change_its_scheduling_group", "neighbours.yield_to_others",
             "Read-only file system", (), (True,)),
     Promise("cannot_signal_init_by_its_channel", "neighbours.signal_init_by_channel", "EPERM",
             (USER,)),
