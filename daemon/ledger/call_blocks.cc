@@ -173,8 +173,10 @@ size_t CallBlocks::prune(uint64_t before_us, uint32_t at_least) {
     count += static_cast<size_t>(oldest_.integer(2));
     std::optional<std::vector<Record>> records = decode_block(oldest_.text(3));
     oldest_.reset();
-    std::set<Names> keys;
-    for (const Record& r : records.value_or(std::vector<Record>{})) add_keys(r, keys);
+    std::set<Names> keys;  // views into the records
+    if (records) {
+      for (const Record& r : *records) add_keys(r, keys);
+    }
     for (const auto& [tenant, function] : keys) delete_of_.run(tenant, function, blob(last), block);
     // Nobody can tell any more whose calls it had.
     if (!records) database_.prepare("DELETE FROM blocks_of WHERE block = ?").run(block);
