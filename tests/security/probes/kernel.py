@@ -43,25 +43,13 @@ def open_socket_pair(family, kind):
 
 
 def push_terminal_input(request=TIOCSTI):
-    """TIOCSTI types into whatever terminal a process has, or can make."""
-    child = os.fork()
-    if child == 0:  # who leads a group can lead no session, which a terminal is for
-        try:
-            type_into_terminal(request)
-            os._exit(0)
-        except OSError as error:
-            os._exit(error.errno)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code:
-        raise OSError(code, os.strerror(code))
-
-
-def type_into_terminal(request):
-    os.setsid()
+    """TIOCSTI types into whatever terminal this process has, or can make."""
     try:
         terminal = os.openpty()[1]
     except OSError:
         terminal = 0
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     if os.isatty(terminal):
         fcntl.ioctl(terminal, 0x540e, 0)  # TIOCSCTTY
     system_call(16, terminal, request, b"x")
