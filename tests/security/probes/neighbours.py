@@ -126,6 +126,29 @@ def slow_down_the_user(pid):
     return on(pid, lambda _: system_call(141, 2, os.getuid(), 0))
 
 
+def join_group(pid):
+    """Signals to a group reach all of it. By a child, as a session's leader can change no group;
+    the twin's victim leads one."""
+
+    def join(leader):
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setpgid(0, leader)
+                os._exit(0)
+            except OSError as error:
+                os._exit(error.errno)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    def lead_and_join(victim):
+        os.setpgid(victim, victim)
+        join(victim)
+
+    return join(pid) if pid else on(pid, lead_and_join)
+
+
 def yield_to_others(apart=False):
     """The session's scheduling group comes last, asked by a child whose files in /proc are its own;
     apart, it is one of the child's alone."""
