@@ -59,8 +59,7 @@ void PipeWriter::write_some() {
     unsent_.remove_prefix(static_cast<size_t>(n));
   }
   unsent_ = {};
-  // The poll calls this function, so it cannot be destroyed here; a closed descriptor is out of its
-  // epoll set by itself.
+  if (poll_) poll_->release();
   fd_.reset();
 }
 

@@ -39,6 +39,11 @@ void Poll::on_hangup(std::function<void()> hung_up) {
   ask(wanted());
 }
 
+void Poll::release() {
+  HEARTH_CHECK(readers_.empty() && writers_.empty());
+  handle_.reset();
+}
+
 bool Poll::take_hint(int direction) {
   bool hinted = (hints_ & direction) != 0;
   hints_ &= ~direction;
@@ -60,7 +65,7 @@ int Poll::wanted() const {
 }
 
 void Poll::ask(int events) {
-  if (events == asked_) return;
+  if (events == asked_ || !handle_) return;
   asked_ = events;
   // Fails only for a closing handle or a descriptor that another handle watches: both are our bugs.
   HEARTH_CHECK(uv_poll_start(handle_.get(), events, notify) == 0);

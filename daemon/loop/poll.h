@@ -8,11 +8,12 @@
 
 namespace hearth::loop {
 
-// Waits for one descriptor, which it does not own: close the descriptor after this object. One
-// uv_poll_t for life; changing what the kernel is asked for costs system calls in libuv, so
-// awaiting only links a waiter and the interest stays until an event comes that nobody waits for. A
-// descriptor with an error or a hang-up counts as readable and writable: the next read or write
-// says why.
+// Waits for one descriptor, which it does not own: close the descriptor after this object, or after
+// release(). Closed before, its number may be another's already when libuv is told to forget it,
+// and the kernel then forgets the other. One uv_poll_t for life; changing what the kernel is asked
+// for costs system calls in libuv, so awaiting only links a waiter and the interest stays until an
+// event comes that nobody waits for. A descriptor with an error or a hang-up counts as readable and
+// writable: the next read or write says why.
 //
 // Being readable or writable is a hint: read or write until EAGAIN, then wait again. At most one
 // coroutine waits for each direction (checked), and a direction is served either by a coroutine or
@@ -52,6 +53,9 @@ class Poll {
   // Called when the peer has closed its sending side or the connection broke, also while reading is
   // paused, as long as that lasts: do something about it. Sockets only.
   void on_hangup(std::function<void()> hung_up);
+  // Watches no more, for good, and the descriptor may be closed. Also from a callback; only for
+  // descriptors that callbacks serve.
+  void release();
 
  private:
   static void notify(uv_poll_t* poll, int status, int events);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls by HTTP from curl, wrk and raw sockets: framing, bodies, load, refusals."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -34,6 +35,7 @@ def setUpModule():
     hearth.python("big", BIG, "memory_mb = 512\n" + HTTP)
     hearth.python("readonly", ECHO_EVENT, '[http]\nmethods = ["GET", "HEAD"]\n')
     hearth.python("private", ECHO_EVENT, "")
+    hearth.shell("digests", "cat >/dev/null; sleep 1", "timeout_ms = 30000\n" + HTTP)
 
 
 def url(path):
@@ -190,6 +192,22 @@ class Bodies(unittest.TestCase):
             with Raw(hearth.port) as client:
                 answer = client.send(request("POST", "/fn/default/event", body, fields)).answer()
                 self.assertNotIn("body", json.loads(answer.body))
+
+    def test_a_program_that_has_read_a_large_body_leaves_later_connections_alone(self):
+        """They may get the number of the descriptor by which it was sent."""
+        head, rest = (part.encode() for part in ("POST /fn/default/cat HTTP/1.1\r\nHost: x\r\n",
+                                                 "Content-Length: 1\r\n\r\na"))
+        for _ in range(3):
+            with contextlib.ExitStack() as clients:
+                large, *others = (clients.enter_context(Raw(hearth.port)) for _ in range(9))
+                large.send(request("POST", "/fn/default/digests", b"x" * (2 * MIB)))
+                time.sleep(0.3)  # sent; the program sleeps
+                others += [clients.enter_context(Raw(hearth.port)) for _ in range(8)]
+                for other in others:
+                    other.send(head)
+                self.assertEqual(large.answer().status, 200)
+                for other in others:
+                    self.assertEqual(other.send(rest).answer().body, b"a")
 
     def test_large_bodies_leave_no_memory_behind(self):
         body = b"m" * LIMIT

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <memory>
 #include <semaphore>
 #include <stdexcept>
 #include <string>
@@ -192,6 +193,39 @@ TEST(Poll, AHangupIsSeenWhileReadingIsPaused) {
   ASSERT_EQ(::shutdown(pair.b.get(), SHUT_WR), 0);
   loop.run();
   EXPECT_EQ(hangups, 1);
+}
+
+// A descriptor's number is given to the next one that is opened.
+TEST(Poll, AReleasedOneLeavesTheNextOwnerOfItsNumberAlone) {
+  Loop loop;
+  Pair old;
+  auto poll = std::make_unique<Poll>(loop, old.a.get());
+  int number = old.a.get();
+  poll->when_writable([&] {
+    poll->release();
+    old.a.reset();
+  });
+  Timer stop(loop, [&] { loop.stop(); });
+  stop.arm(milliseconds(20));
+  loop.run();
+  ASSERT_FALSE(old.a);
+
+  Pair next;
+  ASSERT_EQ(next.a.get(), number);
+  Poll watching(loop, next.a.get());
+  int seen = 0;
+  watching.on_readable([&] {
+    ++seen;
+    loop.stop();
+  });
+  Timer drop(loop, [&] { poll.reset(); });
+  drop.arm(milliseconds(1));
+  Timer write(loop, [&] { (void)!::write(next.b.get(), "x", 1); });
+  write.arm(milliseconds(20));
+  Timer late(loop, [&] { loop.stop(); });
+  late.arm(milliseconds(2000));
+  loop.run();
+  EXPECT_EQ(seen, 1);
 }
 
 TEST(Poll, RefusesARegularFile) {
