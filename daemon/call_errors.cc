@@ -239,6 +239,8 @@ loop::Task<Outcome> diagnose(Services& services, Worker& worker, const registry:
       co_return Outcome::kProcessesExceeded;
     case End::kBroken:
       co_return Outcome::kBadReply;
+    case End::kAbandoned:
+      co_return Outcome::kCancelled;
     case End::kError:
     case End::kExited:
     case End::kSandboxGone:

@@ -44,7 +44,8 @@ Meter::Meter(Services& services, const Call& call, const registry::Version& vers
   record.limits_best_effort = services.limits == sandbox::LimitsMode::kBestEffort;
   record.received_at_us = call.received_at_us;
   uint64_t waited_us = microseconds(dispatched_ - received_);
-  record.init_us = std::min(lease.init_us(), waited_us);
+  bool waited_for_start = lease.start() != pool::Start::kWarm;
+  record.init_us = waited_for_start ? std::min(lease.init_us(), waited_us) : 0;
   record.queue_us = waited_us - record.init_us;
   record.memory_mb = version.manifest.memory_mb;
   record.in_bytes = call.body.size();

@@ -46,6 +46,11 @@ void Channel::fail(State state) {
   changed_();
 }
 
+void Channel::stop_sending() {
+  unsent_head_ = 0;
+  unsent_meta_ = unsent_body_ = {};
+}
+
 void Channel::write_some() {
   while (!sent() && state_ == State::kOpen) {
     std::array<iovec, 3> parts = {
@@ -62,11 +67,7 @@ void Channel::write_some() {
       return;
     }
     // The peer closed its end: what it sent before is still read, and ends in kEnded.
-    if (n < 0) {
-      unsent_head_ = 0;
-      unsent_meta_ = unsent_body_ = {};
-      break;
-    }
+    if (n < 0) return stop_sending();
     size_t left = static_cast<size_t>(n);
     size_t head = std::min(left, unsent_head_);
     unsent_head_ -= head;

@@ -35,6 +35,8 @@ class Channel {
   // `meta` and `body` must outlive the sending (until sent()). One frame at a time.
   void send(const sandbox::frame::Header& header, std::string_view meta, std::string_view body);
   bool sent() const { return unsent_head_ + unsent_meta_.size() + unsent_body_.size() == 0; }
+  // Forgets what is not sent; what it was borrowed from may go.
+  void stop_sending();
 
   std::optional<Frame> take();
   // A frame, or bytes that are none, wait though nobody asked for them.

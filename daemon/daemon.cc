@@ -109,11 +109,13 @@ class Daemon {
                   ledger_,
                   logs_,
                   metrics_,
+                  unattended_,
                   config_.limits,
                   disks,
                   config_.ledger.durability,
                   uint64_t{config_.logs.call_kb_kill} << 10,
                   false},
+        unattended_(loop_, [this](std::exception_ptr error) { task_failed(error); }),
         deployer_(services_, deploy_options(config_)),
         api_(services_, deployer_, api_options(config_, identity),
              [this]() -> const http::Counters& { return server_.counters(); }),
@@ -274,6 +276,7 @@ class Daemon {
   Spawner spawner_;
   Fleet fleet_;
   Services services_;
+  loop::TaskSet unattended_;
   Deployer deployer_;
   Api api_;
   http::Server server_;

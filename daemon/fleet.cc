@@ -238,8 +238,8 @@ void Fleet::carry_out(const pool::Assign& action) {
   sandbox.calling = true;
   ++calls_;
   busy_.notify();
-  uint64_t init_us = action.start == pool::Start::kWarm ? 0 : sandbox.init_us;
-  ticket.answer(Lease(*this, action.call, action.sandbox, *sandbox.worker, action.start, init_us));
+  ticket.answer(
+      Lease(*this, action.call, action.sandbox, *sandbox.worker, action.start, sandbox.init_us));
 }
 
 void Fleet::carry_out(const pool::Refuse& action) {

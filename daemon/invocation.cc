@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+
 #include "daemon/call_errors.h"
 #include "daemon/call_meter.h"
 #include "daemon/runtime.h"
@@ -79,23 +81,10 @@ Task<std::variant<Lease, Refused>> lease_live(Services& services, const Call& ca
   }
 }
 
-}  // namespace
-
-Task<Answer> invoke(Services& services, Call call) {
-  std::shared_ptr<const Version> version = services.registry.find(call.tenant, call.function);
-  if (!version) co_return refused(services, not_found(services.registry, call));
-  if (auto error = check_request(*version, call)) co_return refused(services, std::move(*error));
-  if (auto error = admit(services)) co_return refused(services, std::move(*error));
-  sys::fail_point("call.admitted");
-
-  std::variant<Lease, Refused> leased = co_await lease_live(services, call, version);
-  if (auto* refusal = std::get_if<Refused>(&leased)) {
-    co_return not_leased(services, call, *version, std::move(*refusal));
-  }
-  Lease lease = std::move(std::get<Lease>(leased));
+// From dispatch to record. Nothing here but the body belongs to the client.
+Task<Answer> run(Services& services, Call call, std::shared_ptr<const Version> version,
+                 Lease lease) {
   Worker& worker = lease.worker();
-  sys::fail_point("call.leased");
-
   // From here on the call has a record, whatever happens: the meter finishes it even if this task
   // is destroyed.
   Meter meter(services, call, *version, lease);
@@ -112,6 +101,7 @@ Task<Answer> invoke(Services& services, Call call) {
   sys::fail_point("call.ended");
 
   Outcome outcome = co_await diagnose(services, worker, *version, output);
+  if (worker.abandoned()) outcome = Outcome::kCancelled;
   if (is_clean(output, *version)) {
     lease.keep();
   } else {
@@ -129,6 +119,64 @@ Task<Answer> invoke(Services& services, Call call) {
   answer.meta = std::move(output.meta);
   answer.body = std::move(output.body);
   co_return answer;
+}
+
+Task<void> see_out(Task<Answer> work) {
+  co_await work.end();
+  (void)work.take();
+}
+
+// A running call while its client waits. Destroyed before the call's end, it lets processes that
+// could serve again end it by themselves: to kill them costs more, namely their start, and clients
+// that come and go would have everybody wait for new ones. Longer than that start took it is not
+// worth waiting.
+class Attended {
+ public:
+  Attended(Services& services, Task<Answer> work, Worker& worker, Clock::duration grace)
+      : services_(services), work_(std::move(work)), worker_(worker), grace_(grace) {}
+  ~Attended() {
+    if (work_.done() || grace_ == Clock::duration{} || !worker_.abandon(Clock::now() + grace_))
+      return;
+    services_.unattended.add(see_out(std::move(work_)));
+  }
+  Attended(const Attended&) = delete;
+  Attended& operator=(const Attended&) = delete;
+
+  Task<Answer>& work() { return work_; }
+
+ private:
+  Services& services_;
+  Task<Answer> work_;
+  Worker& worker_;
+  Clock::duration grace_;
+};
+
+Clock::duration grace_of(const Version& version, const Lease& lease) {
+  constexpr std::chrono::milliseconds kMin{100}, kMax{1000};
+  if (version.manifest.reuse == registry::Reuse::kNever) return {};
+  return std::clamp<Clock::duration>(std::chrono::microseconds(lease.init_us()), kMin, kMax);
+}
+
+}  // namespace
+
+Task<Answer> invoke(Services& services, Call call) {
+  std::shared_ptr<const Version> version = services.registry.find(call.tenant, call.function);
+  if (!version) co_return refused(services, not_found(services.registry, call));
+  if (auto error = check_request(*version, call)) co_return refused(services, std::move(*error));
+  if (auto error = admit(services)) co_return refused(services, std::move(*error));
+  sys::fail_point("call.admitted");
+
+  std::variant<Lease, Refused> leased = co_await lease_live(services, call, version);
+  if (auto* refusal = std::get_if<Refused>(&leased)) {
+    co_return not_leased(services, call, *version, std::move(*refusal));
+  }
+  Lease lease = std::move(std::get<Lease>(leased));
+  sys::fail_point("call.leased");
+  Worker& worker = lease.worker();
+  Clock::duration grace = grace_of(*version, lease);
+  Attended attended(services, run(services, std::move(call), std::move(version), std::move(lease)),
+                    worker, grace);
+  co_return co_await attended.work();
 }
 
 }  // namespace hearth::daemon

@@ -12,6 +12,7 @@
 #include "daemon/fleet.h"
 #include "daemon/ledger/ledger.h"
 #include "daemon/ledger/log_store.h"
+#include "daemon/loop/task_set.h"
 #include "daemon/metrics.h"
 #include "daemon/registry/registry.h"
 #include "sandbox/disks.h"
@@ -26,6 +27,7 @@ struct Services {
   ledger::Ledger& ledger;
   ledger::LogStore& logs;
   Metrics& metrics;
+  loop::TaskSet& unattended;  // calls whose client went away, for the moment that they get to end
   sandbox::LimitsMode limits = sandbox::LimitsMode::kStrict;
   sandbox::Disks disks;  // whose reads can be limited
   ledger::Durability durability = ledger::Durability::kProcess;
@@ -60,8 +62,10 @@ struct Answer {
   std::optional<ledger::Record> record;  // absent: the call never reached a sandbox
 };
 
-// One call from look-up to record. Destroying the task (the client went away) kills the call's
-// processes and records it as cancelled.
+// One call from look-up to record. Destroying the task (the client went away) cancels the call and
+// records it so: its processes are killed, at once or, where they could serve again, after the
+// moment that they get to end the call by themselves (as long as their start took, between 100 ms
+// and 1 s).
 loop::Task<Answer> invoke(Services& services, Call call);
 
 }  // namespace hearth::daemon

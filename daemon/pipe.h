@@ -50,6 +50,8 @@ class PipeWriter {
   // Sends all, then closes. `bytes` must outlive the sending: until closed() or destruction.
   void send_and_close(std::string_view bytes);
   bool closed() const { return !fd_; }
+  // Forgets what is not sent; what it was borrowed from may go.
+  void stop_sending() { unsent_ = {}; }
 
  private:
   void write_some();

@@ -54,6 +54,7 @@ enum class End : uint8_t {
   kMemoryExceeded,
   kProcessesExceeded,
   kSandboxGone,  // PID 1 died: out of memory (strict mode) or killed from outside
+  kAbandoned,    // nobody waits for the answer, and the time it still had is over
 };
 
 // What a call may use; 0: no budget. The watch ends a call that exceeds one.
@@ -65,7 +66,7 @@ struct Budget {
 
 struct CallInput {
   uint64_t number = 0;
-  std::string_view meta, body;       // borrowed until the call's task is done
+  std::string_view meta, body;       // borrowed until abandon() or the end of the call's task
   std::vector<std::string> raw_env;  // raw programs started on arrival: their environment
   bool start_on_arrival = false;
   bool last = false;  // the process serves no further call
@@ -141,6 +142,10 @@ class Worker {
 
   // Ends the running call with this reason (budget watchers).
   void end_call(End reason);
+  // Nobody waits for the running call's answer: it has until `limit` to end by itself. False: no
+  // call runs, or its input is not all sent, so it cannot end.
+  bool abandon(Clock::time_point limit);
+  bool abandoned() const { return abandoned_; }  // the running call, or the one before
   bool calling() const { return calling_; }
   const Budget& budget() const { return budget_; }  // of the running call
   uint64_t cpu_base_us() const { return cpu_base_us_; }
@@ -209,6 +214,8 @@ class Worker {
   loop::Task<CallOutput> call_raw(CallInput& input);
   std::optional<CallOutput> framed_end(Process& process, uint64_t number, bool ending);
   CallOutput stopped(End end);
+  CallOutput out_of_time();
+  bool input_sent() const;
 
   loop::Loop& loop_;
   uint64_t id_;
@@ -223,6 +230,8 @@ class Worker {
   std::optional<sandbox::Failure> failed_;
   std::optional<sandbox::control::Probed> probed_;
   std::optional<End> end_;
+  Limit deadline_;  // of the running call
+  bool abandoned_ = false;
 
   sandbox::control::Start template_;
   std::string load_meta_;

@@ -15,8 +15,10 @@ using loop::Task;
 
 Task<CallOutput> Worker::call(CallInput input) {
   calling_ = true;
+  abandoned_ = false;
   end_.reset();
-  arm(input.deadline);
+  deadline_ = input.deadline;
+  arm(deadline_);
   output_bytes_max_ = input.output_bytes_max;
   budget_ = input.budget;
   CallOutput output;
@@ -34,6 +36,23 @@ CallOutput Worker::stopped(End end) {
   CallOutput output;
   output.end = end;
   return output;
+}
+
+CallOutput Worker::out_of_time() {
+  return stopped(abandoned_ ? End::kAbandoned : End::kTimeout);
+}
+
+bool Worker::input_sent() const {
+  if (!server_) return false;
+  return server_->channel ? server_->channel->sent() : server_->input && server_->input->closed();
+}
+
+bool Worker::abandon(Clock::time_point limit) {
+  if (!calling_ || !input_sent()) return false;
+  abandoned_ = true;
+  deadline_ = std::min(deadline_, limit);
+  arm(deadline_);
+  return true;
 }
 
 // How the call has ended, if it has.
@@ -58,7 +77,7 @@ std::optional<CallOutput> Worker::framed_end(Process& process, uint64_t number, 
     output.wait_status = process.wait_status;
     return output;
   }
-  if (expired_) return stopped(ending ? End::kBroken : End::kTimeout);
+  if (expired_) return ending ? stopped(End::kBroken) : out_of_time();
   return std::nullopt;
 }
 
@@ -78,7 +97,7 @@ Task<CallOutput> Worker::call_framed(CallInput& input) {
       // The channel closed: hearth-init tells the exit status in a moment, unless the process lives
       // on without one.
       ending = true;
-      arm(std::min(input.deadline, Clock::now() + std::chrono::milliseconds(200)));
+      arm(std::min(deadline_, Clock::now() + std::chrono::milliseconds(200)));
     }
     co_await changed_.wait();
     changed_.reset();
@@ -89,10 +108,10 @@ Task<CallOutput> Worker::call_raw(CallInput& input) {
   if (input.start_on_arrival) {
     control::Start start = template_;
     start.env.insert(start.env.end(), input.raw_env.begin(), input.raw_env.end());
-    auto failure = co_await request(std::move(start), "start", input.deadline);
-    if (failure && expired_) co_return stopped(End::kTimeout);
+    auto failure = co_await request(std::move(start), "start", deadline_);
+    if (failure && expired_) co_return out_of_time();
     if (failure) co_return stopped(End::kSandboxGone);
-    arm(input.deadline);
+    arm(deadline_);
   }
   if (!server_ || !server_->input) co_return stopped(End::kSandboxGone);
   Process& process = *server_;
@@ -102,7 +121,7 @@ Task<CallOutput> Worker::call_raw(CallInput& input) {
     if (process.answer_too_large) co_return stopped(End::kOutputExceeded);
     if (end_) co_return stopped(*end_);
     if (dead_ || control_lost_) co_return stopped(End::kSandboxGone);
-    if (expired_) co_return stopped(End::kTimeout);
+    if (expired_) co_return out_of_time();
     co_await changed_.wait();
     changed_.reset();
   }

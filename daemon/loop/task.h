@@ -119,6 +119,23 @@ class [[nodiscard]] Task {
   Awaiter operator co_await() & { return Awaiter(*this); }
   Awaiter operator co_await() && { return Awaiter(*this); }
 
+  // For a task that was started: waits until it is done, in place of whoever waited before.
+  class End {
+   public:
+    explicit End(Task& task) : task_(task) {}
+    bool await_ready() const { return task_.done(); }
+    void await_suspend(std::coroutine_handle<> frame) {
+      waiter_.park(frame);
+      task_.set_continuation(&waiter_);
+    }
+    void await_resume() const {}
+
+   private:
+    Task& task_;
+    Waiter waiter_;
+  };
+  End end() { return End(*this); }
+
  private:
   std::coroutine_handle<promise_type> frame_;
 };

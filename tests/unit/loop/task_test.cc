@@ -135,6 +135,26 @@ TEST(Task, StartWakesTheContinuationWhenItFinishesLater) {
   EXPECT_EQ(task.take(), 5);
 }
 
+Task<int> result_of(Task<int> started) {
+  co_await started.end();
+  co_return started.take();
+}
+
+TEST(Task, AStartedOneGoesOnForAnotherOwner) {
+  Loop loop;
+  Task<int> first = nested(loop, 3);
+  {
+    Task<int> work = slow(loop, 5, milliseconds(1));
+    work.start(loop);
+    first = result_of(std::move(work));
+  }
+  EXPECT_EQ(run(loop, std::move(first)), 5);
+  Task<int> done = ready_value(4);
+  done.start(loop);
+  EXPECT_EQ(run(loop, result_of(std::move(done))), 4);
+  EXPECT_EQ(Probe::live, 0);
+}
+
 TEST(FramePool, GivesFramesOfEverySizeBack) {
   for (std::size_t bytes : {1u, 63u, 64u, 65u, 2048u, 2049u, 100'000u}) {
     void* a = frame_allocate(bytes);
