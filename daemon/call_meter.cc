@@ -115,8 +115,4 @@ Record Meter::finish(Outcome outcome, uint64_t out_bytes) {
   return copy;
 }
 
-loop::Task<void> Meter::committed() {
-  if (on_disk_ && !on_disk_->is_set()) co_await on_disk_->wait();
-}
-
 }  // namespace hearth::daemon

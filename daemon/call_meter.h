@@ -20,7 +20,8 @@ class Meter {
   bool claimed() const { return slot_ != nullptr; }
   void run_ended();  // the clock of run_us stops
   ledger::Record finish(ledger::Outcome outcome, uint64_t out_bytes);
-  loop::Task<void> committed();  // durability "host": the record is on disk
+  // Durability "host": set when the record is on disk. Null where nobody waits for that.
+  std::shared_ptr<loop::Event> on_disk() const { return on_disk_; }
 
  private:
   void read_counters(ledger::Record& record);

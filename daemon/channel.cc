@@ -51,6 +51,13 @@ void Channel::stop_sending() {
   unsent_meta_ = unsent_body_ = {};
 }
 
+void Channel::keep_unsent() {
+  kept_meta_ = unsent_meta_;
+  kept_body_ = unsent_body_;
+  unsent_meta_ = kept_meta_;
+  unsent_body_ = kept_body_;
+}
+
 void Channel::write_some() {
   while (!sent() && state_ == State::kOpen) {
     std::array<iovec, 3> parts = {
@@ -76,6 +83,7 @@ void Channel::write_some() {
     unsent_meta_.remove_prefix(meta);
     unsent_body_.remove_prefix(left - meta);
   }
+  if (!kept_body_.empty() && unsent_body_.empty()) std::string().swap(kept_body_);
 }
 
 void Channel::read_some() {

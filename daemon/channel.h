@@ -35,8 +35,9 @@ class Channel {
   // `meta` and `body` must outlive the sending (until sent()). One frame at a time.
   void send(const sandbox::frame::Header& header, std::string_view meta, std::string_view body);
   bool sent() const { return unsent_head_ + unsent_meta_.size() + unsent_body_.size() == 0; }
-  // Forgets what is not sent; what it was borrowed from may go.
+  // Both let go of what was borrowed: what is not sent is forgotten, or sent from a copy.
   void stop_sending();
+  void keep_unsent();
 
   std::optional<Frame> take();
   // A frame, or bytes that are none, wait though nobody asked for them.
@@ -63,6 +64,7 @@ class Channel {
   std::byte head_[sandbox::frame::kHeaderBytes] = {};
   size_t unsent_head_ = 0;
   std::string_view unsent_meta_, unsent_body_;
+  std::string kept_meta_, kept_body_;  // where they point to after keep_unsent()
 
   std::string partial_head_;       // fewer than kHeaderBytes received
   std::optional<Frame> incoming_;  // header known, payload filling

@@ -90,6 +90,15 @@ void read_leftover(ledger::Record& record, const std::string& cgroup_base) {
   bill(record);
 }
 
+// As a call with a client, which is answered 500 then, it is not the end of the daemon.
+void log_failed_call(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    sys::log::error("a call whose client was gone failed", {{"error", e.what()}});
+  }
+}
+
 // The whole daemon; members are torn down in reverse order.
 class Daemon {
  public:
@@ -115,7 +124,7 @@ class Daemon {
                   config_.ledger.durability,
                   uint64_t{config_.logs.call_kb_kill} << 10,
                   false},
-        unattended_(loop_, [this](std::exception_ptr error) { task_failed(error); }),
+        unattended_(loop_, log_failed_call),
         deployer_(services_, deploy_options(config_)),
         api_(services_, deployer_, api_options(config_, identity),
              [this]() -> const http::Counters& { return server_.counters(); }),

@@ -56,7 +56,7 @@ class Lease {
 
   Worker& worker() { return *worker_; }
   pool::Start start() const { return start_; }
-  uint64_t init_us() const { return init_us_; }  // what starting this sandbox took
+  uint64_t init_us() const { return init_us_; }  // what loading its code took
   void keep() { finish_ = pool::Finish::kClean; }
 
  private:

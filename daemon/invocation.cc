@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <new>
 
 #include "daemon/call_errors.h"
 #include "daemon/call_meter.h"
@@ -81,16 +82,22 @@ Task<std::variant<Lease, Refused>> lease_live(Services& services, const Call& ca
   }
 }
 
-// From dispatch to record. Nothing here but the body belongs to the client.
-Task<Answer> run(Services& services, Call call, std::shared_ptr<const Version> version,
-                 Lease lease) {
+struct Ended {
+  Answer answer;
+  std::shared_ptr<loop::Event> on_disk;  // the record of it, when that is to be waited for
+};
+
+// From dispatch to record. It may outlive its client: what `call` borrows of the request is used
+// before the first wait, but for the body, which the worker lets go of when it is abandoned.
+Task<Ended> run(Services& services, Call call, std::shared_ptr<const Version> version,
+                Lease lease) {
   Worker& worker = lease.worker();
   // From here on the call has a record, whatever happens: the meter finishes it even if this task
   // is destroyed.
   Meter meter(services, call, *version, lease);
   if (!meter.claimed()) {
     lease.keep();
-    co_return refused(services, ledger_full(services));
+    co_return Ended{refused(services, ledger_full(services)), nullptr};
   }
   sys::fail_point("call.claimed");
   std::string deadline_ms = deadline_of(*version);
@@ -112,16 +119,13 @@ Task<Answer> run(Services& services, Call call, std::shared_ptr<const Version> v
   sys::fail_point("call.diagnosed");
   Answer answer;
   answer.record = meter.finish(outcome, output.body.size());
-  if (services.durability == ledger::Durability::kHost) co_await meter.committed();
-  sys::fail_point("call.recorded");
-
   if (outcome != Outcome::kOk) answer.error = call_error(outcome, output, *version, services);
   answer.meta = std::move(output.meta);
   answer.body = std::move(output.body);
-  co_return answer;
+  co_return Ended{std::move(answer), meter.on_disk()};
 }
 
-Task<void> see_out(Task<Answer> work) {
+Task<void> see_out(Task<Ended> work) {
   co_await work.end();
   (void)work.take();
 }
@@ -132,28 +136,34 @@ Task<void> see_out(Task<Answer> work) {
 // worth waiting.
 class Attended {
  public:
-  Attended(Services& services, Task<Answer> work, Worker& worker, Clock::duration grace)
+  Attended(Services& services, Task<Ended> work, Worker& worker, Clock::duration grace)
       : services_(services), work_(std::move(work)), worker_(worker), grace_(grace) {}
   ~Attended() {
-    if (work_.done() || grace_ == Clock::duration{} || !worker_.abandon(Clock::now() + grace_))
-      return;
-    services_.unattended.add(see_out(std::move(work_)));
+    if (work_.done() || grace_ == Clock::duration{}) return;
+    try {
+      worker_.abandon(Clock::now() + grace_);
+      services_.unattended.add(see_out(std::move(work_)));
+    } catch (const std::bad_alloc&) {
+      // Then it is destroyed here, and the call killed.
+    }
   }
   Attended(const Attended&) = delete;
   Attended& operator=(const Attended&) = delete;
 
-  Task<Answer>& work() { return work_; }
+  Task<Ended>& work() { return work_; }
 
  private:
   Services& services_;
-  Task<Answer> work_;
+  Task<Ended> work_;
   Worker& worker_;
   Clock::duration grace_;
 };
 
 Clock::duration grace_of(const Version& version, const Lease& lease) {
   constexpr std::chrono::milliseconds kMin{100}, kMax{1000};
-  if (version.manifest.reuse == registry::Reuse::kNever) return {};
+  const registry::Manifest& manifest = version.manifest;
+  bool serves_again = manifest.reuse != registry::Reuse::kNever && !manifest.exec_http_env;
+  if (!serves_again) return {};
   return std::clamp<Clock::duration>(std::chrono::microseconds(lease.init_us()), kMin, kMax);
 }
 
@@ -176,7 +186,10 @@ Task<Answer> invoke(Services& services, Call call) {
   Clock::duration grace = grace_of(*version, lease);
   Attended attended(services, run(services, std::move(call), std::move(version), std::move(lease)),
                     worker, grace);
-  co_return co_await attended.work();
+  Ended ended = co_await attended.work();
+  if (ended.on_disk && !ended.on_disk->is_set()) co_await ended.on_disk->wait();
+  sys::fail_point("call.recorded");
+  co_return std::move(ended.answer);
 }
 
 }  // namespace hearth::daemon

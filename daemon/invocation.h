@@ -64,8 +64,8 @@ struct Answer {
 
 // One call from look-up to record. Destroying the task (the client went away) cancels the call and
 // records it so: its processes are killed, at once or, where they could serve again, after the
-// moment that they get to end the call by themselves (as long as their start took, between 100 ms
-// and 1 s).
+// moment that they get to end the call by themselves (as long as the code took to load, between 100
+// ms and 1 s).
 loop::Task<Answer> invoke(Services& services, Call call);
 
 }  // namespace hearth::daemon

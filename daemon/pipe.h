@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "daemon/loop/poll.h"
@@ -50,8 +51,12 @@ class PipeWriter {
   // Sends all, then closes. `bytes` must outlive the sending: until closed() or destruction.
   void send_and_close(std::string_view bytes);
   bool closed() const { return !fd_; }
-  // Forgets what is not sent; what it was borrowed from may go.
+  // Both let go of what was borrowed: what is not sent is forgotten, or sent from a copy.
   void stop_sending() { unsent_ = {}; }
+  void keep_unsent() {
+    kept_ = unsent_;
+    unsent_ = kept_;
+  }
 
  private:
   void write_some();
@@ -59,6 +64,7 @@ class PipeWriter {
   loop::Loop& loop_;
   sys::Fd fd_;
   std::string_view unsent_;
+  std::string kept_;                // where it points to after keep_unsent()
   std::optional<loop::Poll> poll_;  // only if the pipe was full once
 };
 

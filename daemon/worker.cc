@@ -52,10 +52,10 @@ Worker::~Worker() {
 }
 
 void Worker::kill() {
-  if (killed_) return;
-  killed_ = true;
   if (server_ && server_->channel) server_->channel->stop_sending();
   if (server_ && server_->input) server_->input->stop_sending();
+  if (killed_) return;
+  killed_ = true;
   // Fails only when the cgroup is gone already, and then so are its processes.
   (void)!::write(descriptors_.cgroup_kill.get(), "1", 1);
   if (also_on_kill_) also_on_kill_();

@@ -142,9 +142,9 @@ class Worker {
 
   // Ends the running call with this reason (budget watchers).
   void end_call(End reason);
-  // Nobody waits for the running call's answer: it has until `limit` to end by itself. False: no
-  // call runs, or its input is not all sent, so it cannot end.
-  bool abandon(Clock::time_point limit);
+  // Nobody waits for the answer of the call, which has until `limit` to end by itself if it has
+  // not. Its input may go: what is not sent of it is copied.
+  void abandon(Clock::time_point limit);
   bool abandoned() const { return abandoned_; }  // the running call, or the one before
   bool calling() const { return calling_; }
   const Budget& budget() const { return budget_; }  // of the running call
@@ -215,7 +215,6 @@ class Worker {
   std::optional<CallOutput> framed_end(Process& process, uint64_t number, bool ending);
   CallOutput stopped(End end);
   CallOutput out_of_time();
-  bool input_sent() const;
 
   loop::Loop& loop_;
   uint64_t id_;

@@ -42,17 +42,13 @@ CallOutput Worker::out_of_time() {
   return stopped(abandoned_ ? End::kAbandoned : End::kTimeout);
 }
 
-bool Worker::input_sent() const {
-  if (!server_) return false;
-  return server_->channel ? server_->channel->sent() : server_->input && server_->input->closed();
-}
-
-bool Worker::abandon(Clock::time_point limit) {
-  if (!calling_ || !input_sent()) return false;
+void Worker::abandon(Clock::time_point limit) {
   abandoned_ = true;
+  if (!calling_) return;
+  if (server_ && server_->channel) server_->channel->keep_unsent();
+  if (server_ && server_->input) server_->input->keep_unsent();
   deadline_ = std::min(deadline_, limit);
   arm(deadline_);
-  return true;
 }
 
 // How the call has ended, if it has.

@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 import unittest
+import zlib
 
 from tests.support.books import all_records, check_usage
 from tests.support.instance import Instance
@@ -137,15 +138,57 @@ class ClientsGone(unittest.TestCase):
         self.assertLess(time.monotonic() - left, 5)
         self.assertEqual(len(self.cancelled("never")), 1)
 
-    def test_input_that_nobody_reads_ends_the_call_at_once(self):
-        """The body belongs to the client's connection: what is not sent by then never will be."""
-        self.hearth.shell("deaf", "sleep 0.09; cat >/dev/null", 'reuse = "sandbox"\n' + ONE)
-        for i in range(10):
+    def test_input_that_is_not_sent_yet_reaches_the_function_whole(self):
+        """The body belongs to the client's connection, which goes."""
+        self.hearth.python("reads", "import time, zlib\nseen = []\n"
+                           "def handle(event, context):\n"
+                           "    seen.append(zlib.crc32(str(event).encode()))\n"
+                           "    return seen\n", 'reuse = "process"\n' + ONE)
+        self.hearth.invoke("reads", b'"first"')
+        texts = ["%d " % i * 600_000 for i in range(10)]
+        for i, text in enumerate(texts):
+            client = self.client("reads", json.dumps(text).encode())
+            client.close()
+            until(lambda: len(self.cancelled("reads")) == i + 1, "the record")
+        done, _ = self.hearth.invoke("reads", b'"last"')
+        expected = [zlib.crc32(text.encode()) for text in ["first", *texts, "last"]]
+        self.assertEqual(json.loads(done.stdout), expected)
+
+    def test_input_of_a_program_reaches_it_whole(self):
+        self.hearth.shell("counts", "sleep 0.02; wc -c >&2; echo x", 'reuse = "sandbox"\n' + ONE)
+        self.hearth.invoke("counts", b"x")
+        for i in range(5):
+            client = self.client("counts", b"x" * 3_000_000)
+            client.close()
+            until(lambda: len(self.cancelled("counts")) == i + 1, "the record")
+        logs = self.hearth.cli("logs", "counts").stdout.decode()
+        self.assertEqual(logs.count("3000000"), 5, logs)
+        _, record = self.hearth.invoke("counts", b"x")
+        self.assertEqual(record["start"], "warm")
+
+    def test_input_that_nobody_reads_holds_nothing(self):
+        self.hearth.shell("deaf", "sleep 15", 'reuse = "sandbox"\n' + ONE)
+        for i in range(5):
             client = self.client("deaf", b"x" * 4_000_000)
             until(lambda: self.running() == 1, "it runs")
             client.close()
             until(lambda: len(self.cancelled("deaf")) == i + 1, "the record")
-        self.hearth.invoke("deaf", b"x")
+        self.assertLess(max(row["run_us"] for row in self.cancelled("deaf")), 10_000_000)
+
+    def test_a_client_that_leaves_at_the_end_of_a_failing_call_ends_no_process(self):
+        self.hearth.python("fails", "calls = 0\ndef handle(event, context):\n"
+                           "    global calls\n    calls += 1\n"
+                           "    if event: raise ValueError(calls)\n    return calls\n",
+                           'reuse = "process"\n' + ONE)
+        self.hearth.invoke("fails", b"{}")
+        for i in range(200):
+            client = self.client("fails", b'{"x": 1}')
+            time.sleep(0.00002 * i)
+            client.close()
+        until(lambda: self.running() == 0, "all ended")
+        self.hearth.invoke("fails", b"{}")
+        rows = self.hearth.calls(function="fails", limit=10000)
+        self.assertEqual(len([row for row in rows if row["start"] != "warm"]), 1, "processes lost")
 
     def test_a_late_answer_is_never_given_to_the_next_call(self):
         self.hearth.python(

@@ -31,8 +31,4 @@ ledger::Record Meter::finish(ledger::Outcome outcome, uint64_t out_bytes) {
   return record;
 }
 
-loop::Task<void> Meter::committed() {
-  co_return;
-}
-
 }  // namespace hearth::daemon
