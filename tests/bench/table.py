@@ -14,7 +14,7 @@ def cells(row):
     """name, ours, reference, ratio, low-high, spread, target, verdict."""
     if row["ratio"] is None:
         return [row["title"], "", "", "", "", "", row["target"] or "",
-                f"{row['verdict']}: {row['reason'].splitlines()[0][:120]}"]
+                f"{row['verdict']}: {row['reason'].splitlines()[0][:240]}"]
     absolute = row["reference"] is None
     return [
         row["title"],

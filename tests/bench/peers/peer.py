@@ -23,7 +23,7 @@ HANDLERS = pathlib.Path(__file__).resolve().parent / "handlers"
 NODE = "/usr/bin/node"
 START_LIMIT_S = 60
 STOP_LIMIT_S = 20
-SAID_LINES = 4
+SAID_LINES = 2
 
 
 class Unavailable(Exception):
@@ -41,7 +41,7 @@ def place(cache, name, version):
 
 def run(*argv, limit_s=900, **options):
     """Runs a command to its end; what it printed, or Unavailable with its last lines."""
-    line = shlex.join(map(str, argv))
+    line = shlex.join(map(str, argv[:2]))  # the rest has paths of the machine
     try:
         done = subprocess.run(
             list(map(str, argv)),
