@@ -116,13 +116,6 @@ std::optional<CallError> check_request(const registry::Version& version, const C
   return std::nullopt;
 }
 
-std::optional<CallError> admit(const Services& services) {
-  if (services.draining)
-    return busy(503, "draining", "hearthd is stopping", "", 0, milliseconds(5000));
-  if (!services.ledger.healthy()) return ledger_full(services);
-  return std::nullopt;
-}
-
 CallError ledger_full(const Services& services) {
   if (services.ledger.healthy()) {
     return busy(503, "overloaded", "too many records wait for the ledger's database",

@@ -10,7 +10,6 @@ namespace hearth::daemon {
 // Before a sandbox is taken.
 CallError not_found(const registry::Registry& registry, const Call& call);
 std::optional<CallError> check_request(const registry::Version& version, const Call& call);
-std::optional<CallError> admit(const Services& services);  // draining; later: keys, quotas, budgets
 CallError ledger_full(const Services& services);
 Answer refused(Services& services, CallError error);
 

@@ -232,19 +232,18 @@ class Daemon {
     finish(EXIT_SUCCESS);
   }
 
-  // Who connected before this has asked, or is about to, and gets what he asked for: also a call
-  // that waits for a sandbox. Later ones wait in the listening socket, if it is systemd's, for the
-  // next hearthd.
+  // Who connected before this has asked, or is about to, and gets what he asked for. Later ones
+  // wait in the listening socket, if it is systemd's, for the next hearthd. The fleet serves until
+  // the last of them is answered: no moment in between could tell that none is still on its way.
   Task<void> all_finished() {
     server_.begin_drain();
-    for (auto waited = kPeriod; server_.receives() || fleet_.counts().waiting > 0 ||
-                                (server_.expects_requests() && waited <= kArrivalMax);
+    for (auto waited = kPeriod; server_.expects_requests() && waited <= kArrivalMax;
          waited += kPeriod)
       co_await loop::Sleep(loop_, kPeriod);
     services_.draining = true;
-    server_.close_idle();
-    fleet_.drain();
+    server_.close_silent();
     co_await server_.drained();
+    fleet_.drain();
     co_await fleet_.drained();
   }
 

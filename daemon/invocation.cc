@@ -173,7 +173,7 @@ Task<Answer> invoke(Services& services, Call call) {
   std::shared_ptr<const Version> version = services.registry.find(call.tenant, call.function);
   if (!version) co_return refused(services, not_found(services.registry, call));
   if (auto error = check_request(*version, call)) co_return refused(services, std::move(*error));
-  if (auto error = admit(services)) co_return refused(services, std::move(*error));
+  if (!services.ledger.healthy()) co_return refused(services, ledger_full(services));
   sys::fail_point("call.admitted");
 
   std::variant<Lease, Refused> leased = co_await lease_live(services, call, version);

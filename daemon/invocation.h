@@ -32,7 +32,7 @@ struct Services {
   sandbox::Disks disks;  // whose reads can be limited
   ledger::Durability durability = ledger::Durability::kProcess;
   uint64_t log_bytes_kill = 64u << 20;  // a call that writes more log than this is ended
-  bool draining = false;
+  bool draining = false;  // a stop has begun: what was asked is answered, streams end
 };
 
 struct Call {

@@ -65,10 +65,9 @@ void Connection::start(std::list<Connection>::iterator self) {
   serve_.start(shared_.loop, &finished_);
 }
 
-bool Connection::expects_request() const {
-  if (!idle()) return false;
+bool Connection::has_unread() const {
   int unread = 0;
-  return !answered_ || (::ioctl(fd_.get(), FIONREAD, &unread) == 0 && unread > 0);
+  return ::ioctl(fd_.get(), FIONREAD, &unread) == 0 && unread > 0;
 }
 
 void Connection::doom() {

@@ -33,10 +33,9 @@ class Connection {
 
   void start(std::list<Connection>::iterator self);
   bool idle() const { return waiting_for_ == Wait::kIdle; }
+  bool has_unread() const;
   // Idle, but a request is on its way: one was sent and not read yet, or the client has just come.
-  bool expects_request() const;
-  // A part of a request is here. Its time limits see to it that the rest comes, or is refused.
-  bool receives() const { return waiting_for_ == Wait::kHead || waiting_for_ == Wait::kBody; }
+  bool expects_request() const { return idle() && (!answered_ || has_unread()); }
   void doom();  // destroys it from the loop, not from here
 
  private:

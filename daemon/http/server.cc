@@ -93,14 +93,9 @@ bool Server::expects_requests() const {
   return std::any_of(all.begin(), all.end(), [](const auto& one) { return one.expects_request(); });
 }
 
-bool Server::receives() const {
-  const auto& all = shared_->connections;
-  return std::any_of(all.begin(), all.end(), [](const auto& one) { return one.receives(); });
-}
-
-void Server::close_idle() {
+void Server::close_silent() {
   for (Connection& connection : shared_->connections) {
-    if (connection.idle()) connection.doom();
+    if (connection.idle() && !connection.has_unread()) connection.doom();
   }
 }
 

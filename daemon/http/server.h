@@ -64,8 +64,7 @@ class Server {
   // the answer they wait for.
   void begin_drain();
   bool expects_requests() const;
-  bool receives() const;  // some request is here in part
-  void close_idle();  // after begin_drain(): who has still sent nothing
+  void close_silent();  // after begin_drain(): who has still sent nothing
   bool draining() const;
   loop::Event::Wait drained();  // resumes when no connection is left after begin_drain()
 

@@ -103,6 +103,25 @@ class Stopping(Case):
         self.assertEqual([record["outcome"] for record in hearth.calls(function="slow")],
                          ["ok"] * 3)
 
+    def test_sigterm_serves_what_arrived_in_the_same_moment(self):
+        hearth = self.instance()
+        self.slow(hearth)
+        clients = [socket.create_connection(("127.0.0.1", hearth.port)) for _ in range(4)]
+        for client in clients:
+            self.addCleanup(client.close)
+            client.settimeout(60)
+        until(lambda: b"\nhearth_http_connections 5\n" in hearth.api("GET", "/metrics")[2],
+              "they are accepted")
+        hearth.process.send_signal(signal.SIGSTOP)
+        for client in clients:
+            client.sendall(b"GET /fn/default/slow?s=0 HTTP/1.1\r\nHost: h\r\n\r\n")
+        hearth.process.send_signal(signal.SIGTERM)
+        hearth.process.send_signal(signal.SIGCONT)
+        for client in clients:
+            self.assertRegex(client.recv(1000), rb"^HTTP/1.1 200 ")
+        self.assertEqual(hearth.process.wait(30), 0)
+        hearth.process = None
+
     def test_a_second_sigterm_kills_what_runs(self):
         hearth = self.instance()
         self.slow(hearth)

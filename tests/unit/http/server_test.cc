@@ -204,7 +204,7 @@ TEST(Server, ServesWhoConnectedBeforeADrainAndAskedAfterIt) {
   EXPECT_EQ(answer.header("Connection"), "close");
   EXPECT_TRUE(asks.at_end());
   EXPECT_FALSE(server.drained);
-  server.on_loop([](Server& s) { s.close_idle(); });
+  server.on_loop([](Server& s) { s.close_silent(); });
   EXPECT_TRUE(silent.at_end());
   ASSERT_TRUE(server.wait_for([](const Counters& c) { return c.connections_open == 0; }));
 }
