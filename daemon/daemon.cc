@@ -209,10 +209,11 @@ class Daemon {
     }
   }
 
-  // First signal: no new work, finish what runs. Second: kill what runs.
+  // First signal: no new connections, answer who has one. Second: kill what runs.
   void stop() {
     if (server_.draining()) {
       sys::log::warning("stopping at once");
+      fleet_.drain();
       return finish(EXIT_SUCCESS);
     }
     ::sd_notify(0, "STOPPING=1");
@@ -223,9 +224,11 @@ class Daemon {
   Task<void> drain() {
     auto limit = std::chrono::milliseconds(config_.drain_ms_max);
     bool done = (co_await loop::with_deadline(loop_, all_finished(), limit)).has_value();
-    if (!done)
-      sys::log::warning("calls still ran at the end of the drain and were killed",
+    if (!done) {
+      sys::log::warning("calls or connections were left at the end of the drain and were killed",
                         {{"drain_ms_max", config_.drain_ms_max}});
+      fleet_.drain();  // starts nothing for the places that they leave
+    }
     // The cgroups of tenants and functions are empty now. After a kill they stay for recover(),
     // which reads the counters in them.
     if (done) spawner_client_.purge(kPurgeRequest);
@@ -237,10 +240,10 @@ class Daemon {
   // the last of them is answered: no moment in between could tell that none is still on its way.
   Task<void> all_finished() {
     server_.begin_drain();
+    services_.draining = true;
     for (auto waited = kPeriod; server_.expects_requests() && waited <= kArrivalMax;
          waited += kPeriod)
       co_await loop::Sleep(loop_, kPeriod);
-    services_.draining = true;
     server_.close_silent();
     co_await server_.drained();
     fleet_.drain();

@@ -148,8 +148,10 @@ void Fleet::retire_function(const registry::Version& version) {
 Task<void> Fleet::function_idle(std::string tenant, std::string function) {
   auto belongs = [&](const auto& entry) {
     const Sandbox& sandbox = *entry.second;
-    return sandbox.version && sandbox.tenant == tenant &&
-           sandbox.version->manifest.name == function;
+    if (!sandbox.version || sandbox.tenant != tenant) return false;
+    if (sandbox.version->manifest.name != function) return false;
+    auto activation = activations_.find(sandbox.activation);
+    return activation == activations_.end() || activation->second.retired;
   };
   while (std::any_of(sandboxes_.begin(), sandboxes_.end(), belongs)) co_await gone_.wait();
 }

@@ -89,8 +89,8 @@ class Fleet {
   void remove_tenant(const std::string& tenant);
   void add_function(const std::shared_ptr<const registry::Version>& version);
   void retire_function(const registry::Version& version);  // calls in flight finish
-  loop::Task<void> function_idle(std::string tenant,
-                                 std::string function);  // no sandbox of it is left
+  // No sandbox is left of its retired versions; it may be deployed again meanwhile.
+  loop::Task<void> function_idle(std::string tenant, std::string function);
 
   // Waits in the tenant's fair queue. Destroying the task gives the place up.
   loop::Task<std::variant<Lease, Refused>> lease(std::shared_ptr<const registry::Version> version);

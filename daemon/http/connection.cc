@@ -114,7 +114,8 @@ loop::Task<void> Connection::serve() {
   }
   if (welcome_ == Welcome::kRefuse) co_await write_all({shared_.overloaded});
   // Closing now would reset the connection under an answer that the client has not read yet.
-  if (parser_.state() != Parser::State::kComplete || !pending_.empty()) co_await linger();
+  if (parser_.state() != Parser::State::kComplete || !pending_.empty() || has_unread())
+    co_await linger();
 }
 
 void Connection::read_some() {

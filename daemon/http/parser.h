@@ -50,7 +50,10 @@ class Parser {
   State state() const { return state_; }
   // A byte of this request has arrived (the empty line that some clients send after a body is
   // none).
-  bool begun() const { return state_ != State::kHead || lines_.size() > 2; }
+  bool begun() const {
+    return state_ != State::kHead || lines_.size() > 2 ||
+           lines_.find_first_not_of("\r\n") != lines_.npos;
+  }
   uint64_t body_bytes() const { return received_; }  // of this request, so far
   uint64_t buffered_bytes() const;                   // memory that this request takes by now
   bool has_body() const { return framing_.chunked || framing_.content_length.value_or(0) > 0; }

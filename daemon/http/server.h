@@ -60,8 +60,9 @@ class Server {
   void listen_unix(const std::string& path, mode_t mode, std::optional<gid_t> group = std::nullopt);
   void adopt_listener(sys::Fd fd);  // a listening stream socket, from systemd
 
-  // Closes the listeners, and the connections that expect no request; the others are closed after
-  // the answer they wait for.
+  // Closes the listeners, and the connections that expect no request. The others get one more
+  // answer, which says that the connection closes: what a client sent behind that request is
+  // dropped.
   void begin_drain();
   bool expects_requests() const;
   void close_silent();  // after begin_drain(): who has still sent nothing

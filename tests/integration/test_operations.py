@@ -122,6 +122,19 @@ class Stopping(Case):
         self.assertEqual(hearth.process.wait(30), 0)
         hearth.process = None
 
+    def test_a_delete_waits_for_no_sandbox_of_what_is_deployed_after_it(self):
+        hearth = self.instance()
+        self.slow(hearth)
+        call = self.begin(hearth, 3)
+        path = "/v1/tenants/default/functions/slow"
+        deletion = Background(hearth.api, "DELETE", path)
+        until(lambda: hearth.api("GET", path + "/versions")[0] == 404, "it is gone")
+        hearth.python("slow", SLOW.replace("VERSION", "two"), "warm_min = 1\n" + SECTION)
+        self.assertEqual(hearth.http("GET", "/fn/default/slow?s=0")[2], b'"two"')
+        self.assertEqual(call.result()[2], b'"one"')
+        self.assertLess(deletion.result(20)[0], 300)
+        self.assertEqual(hearth.http("GET", "/fn/default/slow?s=0")[2], b'"two"')
+
     def test_a_second_sigterm_kills_what_runs(self):
         hearth = self.instance()
         self.slow(hearth)
