@@ -32,6 +32,7 @@ async function load() {
   if (frame === null) finish(0);
   stage = 'loading';
   const order = parseOrder(frame.meta);
+  if (order.mode === 'process') channel.hasten();
   prepare(order);
   const handler = await loadHandler(order.handler, order.taskDir);
   channel.send(channel.READY, 0, [['fork', '0']]);
