@@ -10,17 +10,25 @@ def number(value):
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def ratio(row):
+    """With more decimals where two would show a figure that misses its target as one that meets
+    it."""
+    short = f"{row['ratio']:.2f}"
+    missed = (row["verdict"] or "").startswith("not met")
+    return f"{row['ratio']:.4f}" if missed and short in row["target"] else short
+
+
 def cells(row):
     """name, ours, reference, ratio, low-high, spread, target, verdict."""
     if row["ratio"] is None:
         return [row["title"], "", "", "", "", "", row["target"] or "",
-                f"{row['verdict']}: {row['reason'].splitlines()[0][:240]}"]
+                f"{row['verdict']}: {' '.join(row['reason'].split())[:300]}"]
     absolute = row["reference"] is None
     return [
         row["title"],
         f"{number(row['ours'])} {row['unit']}",
         "" if absolute else f"{number(row['reference'])} {row['unit']}",
-        "" if absolute else f"{row['ratio']:.2f}",
+        "" if absolute else ratio(row),
         f"{row['low']:.2f}-{row['high']:.2f}",
         f"{100 * row['spread']:.0f} %",
         row["target"] or "",

@@ -49,7 +49,7 @@ def fresh_python(ground):
 
 @measurement(
     "fresh-tail",
-    Row("fresh-python-tail", "fresh-process python, 4 connections, 60 s: p99 / p50", "us",
+    Row("fresh-python-tail", "fresh-process python, 4 connections, rounds of 12 s: p99 / p50", "us",
         ("hearth", "p99"), ("hearth", "p50"), "<= 4"),
     seconds=12,
 )

@@ -117,8 +117,8 @@ def go_judge(ground):
 
 @measurement(
     "peer-of-watchdog",
-    Row("peer-of-watchdog-rate", "exec of a static program, 4 connections / of-watchdog", "calls/s",
-        ("hearth", "rate"), ("peer", "rate")),
+    Row("peer-of-watchdog-rate", "exec of a static program, 4 connections / of-watchdog, streaming",
+        "calls/s", ("hearth", "rate"), ("peer", "rate")),
 )
 def of_watchdog(ground):
     return exec_per_call(ground, "of_watchdog")
@@ -155,6 +155,15 @@ def register_cold(name, title):
 
 for each in ("crun", "runc", "nsjail"):
     register_cold(each, f"{each} and exec")
+
+
+@measurement(
+    "peer-open-lambda",
+    Row("peer-open-lambda-p50", "fresh-process python, 1 connection, p50 / OpenLambda", "us",
+        ("hearth", "p50"), ("peer", "p50")),
+)
+def open_lambda(ground):
+    return served(ground, "open_lambda")  # says why not
 
 
 @measurement(
