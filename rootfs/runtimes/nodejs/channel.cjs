@@ -4,7 +4,6 @@
 const { readSync, writeSync } = require('node:fs');
 const path = require('node:path');
 const process = require('node:process');
-const { getSystemErrorName } = require('node:util');
 const { utf8 } = require('./text.cjs');
 
 const kChannel = 3;
@@ -45,7 +44,7 @@ function hasten() {
   }
   const checked = (move) => (buffer, from, to) => {
     const moved = move(buffer, from, to);
-    if (moved < 0) throw new Error(`the channel: ${getSystemErrorName(moved)}`);
+    if (moved < 0) throw new Error(`the channel: errno ${-moved}`);
     return moved;
   };
   readSome = checked(module.exports.receive);
