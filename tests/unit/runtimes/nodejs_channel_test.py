@@ -19,12 +19,15 @@ class Channel(support.RuntimeTest):
     suffix = ".js"
 
     def sleeps(self, process):
-        """How often it has gone to sleep, once it does."""
+        """How often it has gone to sleep, once it stays asleep."""
+        before = None
         for _ in range(500):
             status = pathlib.Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-            if "\nState:\tS" in status:
-                return int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status)[1])
-            time.sleep(0.01)
+            count = int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status)[1])
+            if "\nState:\tS" in status and count == before:
+                return count
+            before = count
+            time.sleep(0.02)
         return self.fail("it does not wait for a call")
 
     def test_is_not_woken_by_the_taking_of_an_answer(self):
